@@ -1,0 +1,78 @@
+// Package store defines the places that keep backup sets: a local directory, a host reached by rsync over SSH, a bucket.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Errors that callers branch on. Implementations wrap them: `put "x": store is full: …cause…`.
+var (
+	// ErrNotFound: no object of that name.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: the name is taken by other content. Nothing was changed.
+	ErrExists = errors.New("name is taken by other content")
+	// ErrCorrupt: size or digest at the store differ from what was sent, or the source changed while it was sent.
+	ErrCorrupt = errors.New("content differs")
+	// ErrDenied: the store knows us not, or forbids the operation (bad key, 403, public key refused, permission denied).
+	ErrDenied = errors.New("access denied")
+	// ErrHostKey: the SSH host key is unknown or has changed. Never retried, never ignored.
+	ErrHostKey = errors.New("host key not trusted")
+	// ErrFull: no space or quota left.
+	ErrFull = errors.New("store is full")
+	// ErrNoBucket: the bucket or folder that the settings name does not exist and is not ours to create.
+	ErrNoBucket = errors.New("no such bucket")
+	// ErrStalled: no byte moved for longer than the store's stall limit.
+	ErrStalled = errors.New("no bytes moved")
+)
+
+// File is a local file to be stored. It must not change while it is stored: implementations notice, and fail with ErrCorrupt.
+type File struct {
+	Path   string // absolute path
+	Size   int64  // bytes
+	SHA256 string // lower-case hex of the whole content
+}
+
+// Object is one stored file.
+type Object struct {
+	Name string
+	Size int64 // bytes
+}
+
+// Store keeps files under flat names (no slash, no leading dot). Ages, owners and meaning live in manifests, not here.
+//
+// Every method obeys its context: when it ends, the call returns soon with the context's error and starts no further change.
+// Methods may be called again after any failure, by another process too; they do not retry by themselves beyond what one
+// stream needs. No error text and no process argument holds a secret.
+type Store interface {
+	// Kind is the setting's word for it: "dir", "rsync", "r2".
+	Kind() string
+
+	// Location says where it is, for people: "ubuntu@host:~/canton-backups/mainnet", "r2://bucket/prefix". No secret.
+	Location() string
+
+	// Check proves that the store can be reached, listed and written, without leaving anything behind.
+	Check(ctx context.Context) error
+
+	// Put makes the file's whole content visible under name, or nothing at all: a reader, a killed process, a cut line and
+	// a full disk never show a partial object under a final name. It returns nil only after size and digest were
+	// read back from the store and agree with the file. A name that already holds the same content is success without
+	// sending it again; one that holds other content is ErrExists and stays as it was. A repeated Put goes on where an interrupted
+	// one stopped, when the store can. progress (may be nil) gets the bytes of the file now known to be at the store;
+	// it is called from one goroutine at a time.
+	Put(ctx context.Context, name string, file File, progress func(bytes int64)) error
+
+	// Open reads an object from a byte offset. ErrNotFound when there is none. A stream that ends early returns an error, not EOF.
+	Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error)
+
+	// List returns all objects with final names, foreign ones included, sorted by name. Unfinished ones are not shown.
+	List(ctx context.Context) ([]Object, error)
+
+	// Delete removes the named object. Absent is success.
+	Delete(ctx context.Context, name string) error
+
+	// Sweep removes what interrupted Puts of this owner left (partial files, open multipart uploads) and returns their
+	// names. The caller holds the node's lock, so no Put of this owner is under way. Foreign leftovers stay.
+	Sweep(ctx context.Context) ([]string, error)
+}
