@@ -1,0 +1,158 @@
+package backupset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Format is the version of the manifest that this program writes. Readers refuse a higher one and ignore unknown fields.
+const Format = 1
+
+// ErrNewerFormat: the manifest was written by a later version of this program.
+var ErrNewerFormat = errors.New("manifest is of a newer format")
+
+// Role says which half of the pair a component is.
+type Role string
+
+// The two roles. The validator's dump is complete before the participant's starts (law 1, domain R1).
+const (
+	Validator   Role = "validator"
+	Participant Role = "participant"
+)
+
+// Component is one dump of a set.
+type Component struct {
+	Role        Role      `json:"role"`
+	Database    string    `json:"database"`
+	File        string    `json:"file"`         // DumpName(Database, set id, Codec)
+	Size        int64     `json:"size"`         // bytes of the file
+	SHA256      string    `json:"sha256"`       // of the file, lower-case hex
+	PlainSize   int64     `json:"plain_size"`   // bytes of the SQL text
+	PlainSHA256 string    `json:"plain_sha256"` // of the SQL text
+	Codec       Codec     `json:"codec"`
+	StartedAt   time.Time `json:"started_at"`   // decoration: order is proven by the positions below
+	CompletedAt time.Time `json:"completed_at"` // decoration
+	SystemID    string    `json:"system_id"`    // pg_control_system().system_identifier of the server
+	StartLSN    LSN       `json:"start_lsn"`    // read in the transaction whose snapshot is dumped
+	EndLSN      LSN       `json:"end_lsn"`      // read after pg_dump ended
+	Client      string    `json:"client"`       // `pg_dump --version`
+	Attempt     int       `json:"attempt"`      // which attempt of the run made it, from 1
+
+	ValidatorEvidence   *ValidatorEvidence   `json:"validator_evidence,omitempty"`
+	ParticipantEvidence *ParticipantEvidence `json:"participant_evidence,omitempty"`
+}
+
+// NodeFacts is what the containers themselves said about the node when the run began (domain 2.6). It holds no secret.
+type NodeFacts struct {
+	Project         string            `json:"project"`        // compose project
+	WorkingDir      string            `json:"working_dir"`    // folder of the compose files
+	ConfigFiles     string            `json:"config_files"`   // compose files in use, comma separated: tells whether -a was given
+	PostgresImage   string            `json:"postgres_image"` // reference
+	PostgresImageID string            `json:"postgres_image_id"`
+	PostgresVolume  string            `json:"postgres_volume"`
+	ServerVersion   string            `json:"server_version"` // SHOW server_version
+	DataChecksums   string            `json:"data_checksums"` // on | off
+	Images          map[string]string `json:"images"`         // service -> image reference
+	ImageIDs        map[string]string `json:"image_ids"`      // service -> image digest
+	Launch          map[string]string `json:"launch"`         // start.sh flags as far as the containers show them: party_hint, participant_identifier, scan_address, sponsor_sv_address, migration_id
+}
+
+// Manifest describes one sealed set. It is written last; without it the set does not exist.
+type Manifest struct {
+	Format     int         `json:"format"`
+	Set        ID          `json:"set"`
+	Node       string      `json:"node"`
+	Network    string      `json:"network"`
+	Reason     string      `json:"reason,omitempty"` // why an operator asked for it
+	SealedAt   time.Time   `json:"sealed_at"`
+	Program    string      `json:"program"` // name and version of the writer
+	Facts      NodeFacts   `json:"facts"`
+	Components []Component `json:"components"`
+	Checks     []Check     `json:"checks"`
+	Verdict    Verdict     `json:"verdict"`
+}
+
+// Component returns the component of that role.
+func (m Manifest) Component(role Role) (Component, bool) {
+	for _, c := range m.Components {
+		if c.Role == role {
+			return c, true
+		}
+	}
+	return Component{}, false
+}
+
+// Bytes is the size of the set's dumps as stored.
+func (m Manifest) Bytes() int64 {
+	var total int64
+	for _, c := range m.Components {
+		total += c.Size
+	}
+	return total
+}
+
+// Encode writes the manifest as indented JSON with a final newline.
+func (m Manifest) Encode() ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest %s: %w", m.Set, err)
+	}
+	return append(data, '\n'), nil
+}
+
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Decode reads a manifest and refuses one that does not describe a whole set under its own names: what it says decides
+// which files are deleted, so a forged or damaged manifest must never reach a foreign file (law 5).
+func Decode(data []byte) (Manifest, error) {
+	var m Manifest
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&m); err != nil {
+		return Manifest{}, fmt.Errorf("decode manifest: %w", err)
+	}
+	if m.Format > Format {
+		return Manifest{}, fmt.Errorf("decode manifest %s: %w: %d, this program reads up to %d", m.Set, ErrNewerFormat, m.Format, Format)
+	}
+	if err := m.validate(); err != nil {
+		return Manifest{}, fmt.Errorf("decode manifest %q: %w", string(m.Set), err)
+	}
+	return m, nil
+}
+
+func (m Manifest) validate() error {
+	if m.Format < 1 {
+		return errors.New("format is missing")
+	}
+	if _, err := ParseID(string(m.Set)); err != nil {
+		return err
+	}
+	if m.Node == "" {
+		return errors.New("node is missing")
+	}
+	if m.SealedAt.IsZero() {
+		return errors.New("sealed_at is missing")
+	}
+	seen := map[Role]bool{}
+	for _, c := range m.Components {
+		if c.Role != Validator && c.Role != Participant || seen[c.Role] {
+			return fmt.Errorf("role %q is unknown or stands twice", c.Role)
+		}
+		seen[c.Role] = true
+		if c.Codec.Suffix() == "" {
+			return fmt.Errorf("codec %q is unknown", c.Codec)
+		}
+		if c.File != DumpName(c.Database, m.Set, c.Codec) {
+			return fmt.Errorf("file name %q is not the one of database %q in this set", c.File, c.Database)
+		}
+		if c.Size <= 0 || !digestPattern.MatchString(c.SHA256) {
+			return fmt.Errorf("size or digest of %q is missing", c.File)
+		}
+	}
+	if !seen[Validator] || !seen[Participant] {
+		return errors.New("one half of the pair is missing") // domain R3: a set without the participant holds no keys
+	}
+	return nil
+}
