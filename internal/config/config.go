@@ -1,0 +1,112 @@
+// Package config reads the operator's settings: ~/.canton/toolkit.conf, overridden by the environment. It is the only package that
+// reads either, and the only one that imports viper.
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/secret"
+)
+
+// Kind is a target's word in BACKUP_TYPE.
+type Kind string
+
+// The kinds of target. Skip stands alone and means that sets stay on this host.
+const (
+	Rsync Kind = "rsync"
+	R2    Kind = "r2"
+	Skip  Kind = "skip"
+)
+
+// Settings is one reading of the settings.
+type Settings struct {
+	File      string // path of toolkit.conf
+	Home      string // the operator's home folder
+	Node      Node
+	Targets   []Kind // empty for skip
+	Rsync     RsyncSettings
+	R2        R2Settings
+	Retention Retention
+	Codec     backupset.Codec
+	Every     time.Duration // interval of the schedule
+	BackupDir string        // absolute
+	Telegram  Telegram
+	Temporal  Temporal
+	Warnings  []string // unknown keys and the like: worth a line, no reason to stop
+}
+
+// Node says which node this is and where to look for it.
+type Node struct {
+	Name           string
+	Network        string
+	ComposeProject string // empty: the only one
+	ValidatorDB    string
+	ParticipantDB  string // empty: ask the participant's container
+}
+
+// RsyncSettings is the rsync target.
+type RsyncSettings struct {
+	Host       string // user@host
+	Path       string
+	Port       int
+	KeyFile    string // empty: ssh chooses
+	KnownHosts string // absolute
+}
+
+// R2Settings is the r2 target.
+type R2Settings struct {
+	Bucket    string
+	Endpoint  string // http(s)://host[:port]
+	AccessKey secret.String
+	SecretKey secret.String
+}
+
+// Retention is the prune policy.
+type Retention struct {
+	Days     int
+	KeepLast int
+}
+
+// Telegram is the alert channel; without a token there is none.
+type Telegram struct {
+	Token  secret.String
+	ChatID string
+	API    string
+}
+
+// Temporal is the embedded server.
+type Temporal struct {
+	Dir    string
+	Port   int
+	UIPort int
+}
+
+// Problem is one thing wrong with the settings.
+type Problem struct {
+	Key   string
+	Value string // "[redacted]" for a secret
+	Cause string
+	Fix   string
+}
+
+// Error is all that is wrong with the settings at once.
+type Error struct {
+	File     string
+	Problems []Problem
+}
+
+func (e *Error) Error() string {
+	lines := make([]string, 0, len(e.Problems)+1)
+	lines = append(lines, fmt.Sprintf("read settings %s: %d to mend", e.File, len(e.Problems)))
+	for _, p := range e.Problems {
+		subject := p.Key
+		if p.Value != "" {
+			subject += "=" + p.Value
+		}
+		lines = append(lines, fmt.Sprintf("  %s: %s; %s", subject, p.Cause, p.Fix))
+	}
+	return strings.Join(lines, "\n")
+}

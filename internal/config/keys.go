@@ -1,0 +1,58 @@
+package config
+
+// Key is one setting: a line of toolkit.conf and the environment variable of the same name that overrides it.
+type Key struct {
+	Name    string
+	Default string // in words when it is computed
+	Secret  bool
+	Help    string // one line, also the text of `config init` and of docs/reference/settings.md
+}
+
+// Keys lists every setting that this program reads, in the order of the documentation.
+var Keys = []Key{
+	{"BACKUP_TYPE", "", false, "where sets go: rsync | r2 | skip (local only), or several with commas: rsync,r2"},
+	{"REMOTE_HOST", "", false, "rsync: user@host"},
+	{"REMOTE_PATH", "", false, "rsync: folder there; ~/ is the remote user's home"},
+	{"REMOTE_PORT", "22", false, "rsync: SSH port"},
+	{"SSH_KEY", "~/.ssh/id_backup if it exists, else ssh's own choice", false, "rsync: private key file"},
+	{"R2_BUCKET", "", false, "r2: bucket"},
+	{"R2_ACCOUNT_ID", "", false, "r2: Cloudflare account id, the first label of the endpoint"},
+	{"R2_ACCESS_KEY", "", true, "r2: access key id of an API token with Object Read & Write"},
+	{"R2_SECRET_KEY", "", true, "r2: secret access key of that token"},
+	{"R2_ENDPOINT", "https://<R2_ACCOUNT_ID>.r2.cloudflarestorage.com", false, "r2: another S3 endpoint, http(s)://host[:port]"},
+	{"RETENTION_DAYS", "7", false, "sets older than this are pruned, here and there, except the last KEEP_LAST"},
+	{"KEEP_LAST", "3", false, "the newest verified sets that stay whatever their age, at least 1"},
+	{"COMPRESSION", "gzip", false, "gzip | zstd (smaller and faster; restore needs the zstd tool)"},
+	{"BACKUP_EVERY", "4h", false, "interval of the schedule: 30m, 4h, 24h"},
+	{"BACKUP_DIR", "~/.canton/backups", false, "local copies of the sets"},
+	{"TELEGRAM_BOT_TOKEN", "", true, "alerts: token of the bot"},
+	{"TELEGRAM_CHAT_ID", "", false, "alerts: chat that gets them"},
+	{"TELEGRAM_API", "https://api.telegram.org", false, "alerts: another Bot API server"},
+	{"NETWORK", "mainnet", false, "mainnet | testnet | devnet, or the name of yours"},
+	{"NODE_NAME", "this host's name", false, "name of this node in manifests, queues, alerts"},
+	{"COMPOSE_PROJECT", "the only one found", false, "compose project of the node, when a host runs several"},
+	{"VALIDATOR_DB", "validator", false, "validator app's database"},
+	{"PARTICIPANT_DB", "asked of the participant container", false, "participant's database"},
+	{"TEMPORAL_PORT", "7233", false, "port of the embedded Temporal on 127.0.0.1"},
+	{"TEMPORAL_UI_PORT", "8233", false, "port of its web UI on 127.0.0.1"},
+	{"VERSION", "", false, "Splice version, as the toolkit wrote it"},
+	{"PARTY_HINT", "", false, "party hint, as the toolkit wrote it"},
+	{"MIGRATION_ID", "", false, "migration id, as the toolkit wrote it"},
+	{"SV_URL", "", false, "sponsor SV, as the toolkit wrote it"},
+	{"SCAN_URL", "", false, "Scan, as the toolkit wrote it"},
+}
+
+// toolkitKeys belong to the operator's toolkit and mean nothing to us: no warning.
+var toolkitKeys = []string{
+	"CANTON_NETWORK_NAME", "DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "AUTO_UPGRADE", "WAIT_HOURS",
+	"MONITORING", "TAILSCALE", "TAILSCALE_AUTHKEY", "TAILSCALE_IP", "TOOLKIT_DIR", "ONBOARDING_SECRET",
+}
+
+func key(name string) (Key, bool) {
+	for _, k := range Keys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}

@@ -1,0 +1,149 @@
+package config_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/config"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// isolate gives the test a home of its own and no settings in the environment.
+func isolate(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("CANTON_BACKUP_CONF", "")
+	for _, k := range config.Keys {
+		t.Setenv(k.Name, "") // an empty variable counts as unset
+	}
+	return home
+}
+
+// describe renders settings with their secrets: the goldens pin each byte of them.
+func describe(t *testing.T, s config.Settings, err error, home string) string {
+	t.Helper()
+	s.File, s.Home = filepath.Base(s.File), ""
+	data, jsonErr := json.MarshalIndent(s, "", "  ")
+	require.NoError(t, jsonErr)
+	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\nbot token: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(), s.Telegram.Token.Reveal())
+	if err != nil {
+		text += "error: " + err.Error() + "\n"
+	}
+	if hostname, hostErr := os.Hostname(); hostErr == nil {
+		text = strings.ReplaceAll(text, `"Name": "`+hostname+`"`, `"Name": "<host>"`)
+	}
+	wd, wdErr := os.Getwd()
+	require.NoError(t, wdErr)
+	return strings.ReplaceAll(strings.ReplaceAll(text, home, "<home>"), wd+"/testdata/", "")
+}
+
+func TestLoad_Dialect(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.conf")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".conf"), func(t *testing.T) {
+			home := isolate(t)
+			path, err := filepath.Abs(file)
+			require.NoError(t, err)
+			s, err := config.Load(path)
+			got := describe(t, s, err, home)
+			golden := strings.TrimSuffix(file, ".conf") + ".golden"
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got)
+		})
+	}
+}
+
+func TestLoad_NoFile(t *testing.T) {
+	home := isolate(t)
+	path, err := config.DefaultFile()
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(home, ".canton", "toolkit.conf"), path)
+	_, err = config.Load(path)
+	var problems *config.Error
+	require.ErrorAs(t, err, &problems)
+	require.Contains(t, err.Error(), "config init")
+}
+
+func TestLoad_EditIsLiveAtTheNextReading(t *testing.T) {
+	isolate(t)
+	path := filepath.Join(t.TempDir(), "toolkit.conf")
+	write := func(text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	write("BACKUP_TYPE=skip\nRETENTION_DAYS=1\n")
+	s, err := config.Load(path)
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Retention.Days)
+	write("BACKUP_TYPE=skip\nRETENTION_DAYS=9\n")
+	s, err = config.Load(path)
+	require.NoError(t, err)
+	require.Equal(t, 9, s.Retention.Days)
+}
+
+func TestLoad_EnvironmentOverrides(t *testing.T) {
+	isolate(t)
+	path := filepath.Join(t.TempDir(), "toolkit.conf")
+	require.NoError(t, os.WriteFile(path, []byte("BACKUP_TYPE=rsync\nRETENTION_DAYS=1\n"), 0o600))
+	t.Setenv("BACKUP_TYPE", "skip")
+	s, err := config.Load(path)
+	require.NoError(t, err)
+	require.Empty(t, s.Targets)
+	require.Equal(t, 1, s.Retention.Days)
+}
+
+func TestLoad_KeyOfTheGuide(t *testing.T) {
+	home := isolate(t)
+	path := filepath.Join(home, "toolkit.conf")
+	require.NoError(t, os.WriteFile(path, []byte("BACKUP_TYPE=rsync\nREMOTE_HOST=u@h\nREMOTE_PATH=~/x\n"), 0o600))
+	s, err := config.Load(path)
+	require.NoError(t, err)
+	require.Empty(t, s.Rsync.KeyFile)
+	require.NoError(t, os.MkdirAll(filepath.Join(home, ".ssh"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".ssh", "id_backup"), nil, 0o600))
+	s, err = config.Load(path)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(home, ".ssh", "id_backup"), s.Rsync.KeyFile)
+}
+
+// Every key with a rule must refuse a bad value, by name, without showing a secret.
+func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
+	const base = "BACKUP_TYPE=rsync,r2\nREMOTE_HOST=u@h\nREMOTE_PATH=~/x\nR2_BUCKET=bucket\nR2_ACCOUNT_ID=a1\nR2_ACCESS_KEY=k\nR2_SECRET_KEY=s\n"
+	bad := map[string]string{
+		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
+		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "-1", "COMPRESSION": "xz",
+		"BACKUP_EVERY": "1s", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
+		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
+	}
+	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL"}
+	for _, k := range config.Keys {
+		value, has := bad[k.Name]
+		if !has {
+			require.Contains(t, free, k.Name, "a key without a bad value in this table must be free text")
+			continue
+		}
+		t.Run(k.Name, func(t *testing.T) {
+			isolate(t)
+			path := filepath.Join(t.TempDir(), "toolkit.conf")
+			require.NoError(t, os.WriteFile(path, []byte(base+k.Name+"="+value+"\n"), 0o600))
+			_, err := config.Load(path)
+			require.ErrorContains(t, err, k.Name)
+			require.NotContains(t, err.Error(), "canary")
+		})
+	}
+}
