@@ -9,7 +9,6 @@ import (
 	_ "github.com/docker/docker/client"
 	_ "github.com/google/go-cmp/cmp"
 	_ "github.com/klauspost/compress/zstd"
-	_ "github.com/klauspost/pgzip"
 	_ "github.com/prometheus/client_golang/prometheus"
 	_ "github.com/spf13/cobra"
 	_ "github.com/spf13/viper"

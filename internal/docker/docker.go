@@ -1,0 +1,147 @@
+// Package docker is the little that we need of a Docker engine: find a compose service's containers, and run a short-lived helper
+// container beside one of them.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+)
+
+// ErrUnavailable: no engine answers, or it refuses us.
+var ErrUnavailable = errors.New("docker engine does not answer")
+
+// Labels of docker compose.
+const (
+	labelProject     = "com.docker.compose.project"
+	labelService     = "com.docker.compose.service"
+	labelWorkingDir  = "com.docker.compose.project.working_dir"
+	labelConfigFiles = "com.docker.compose.project.config_files"
+	labelOneOff      = "com.docker.compose.oneoff"
+)
+
+// Client talks to one engine.
+type Client struct{ api *client.Client }
+
+// Connect finds the engine as the docker command does (DOCKER_HOST, else the local socket). It does not dial yet.
+func Connect() (*Client, error) {
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, fmt.Errorf("connect to docker: %w", err)
+	}
+	return &Client{api: api}, nil
+}
+
+// Close releases the connections.
+func (c *Client) Close() error { return c.api.Close() }
+
+// Ping proves that an engine answers; it returns its version.
+func (c *Client) Ping(ctx context.Context) (string, error) {
+	v, err := c.api.ServerVersion(ctx)
+	if err != nil {
+		return "", wrap("ping docker", err)
+	}
+	return v.Version, nil
+}
+
+// Container is what an inspection says of a container.
+type Container struct {
+	ID          string
+	Name        string
+	Project     string // compose project
+	Service     string // compose service
+	WorkingDir  string
+	ConfigFiles string
+	Running     bool
+	Health      string    // "healthy", "starting", "unhealthy", "" without a check
+	StartedAt   time.Time // changes with every restart
+	Image       string    // reference
+	ImageID     string
+	Env         map[string]string
+	Volumes     map[string]string // mount destination -> volume name
+}
+
+// Services lists the containers of a compose service, running or not, in all projects or in one, sorted by name.
+func (c *Client) Services(ctx context.Context, project, service string) ([]Container, error) {
+	args := filters.NewArgs(filters.Arg("label", labelService+"="+service))
+	if project != "" {
+		args.Add("label", labelProject+"="+project)
+	}
+	list, err := c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
+	if err != nil {
+		return nil, wrap("list containers", err)
+	}
+	var found []Container
+	for _, summary := range list {
+		if strings.EqualFold(summary.Labels[labelOneOff], "true") {
+			continue
+		}
+		one, err := c.Inspect(ctx, summary.ID)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, one)
+	}
+	slices.SortFunc(found, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
+}
+
+var errGone = errors.New("container is gone")
+
+// Inspect reads one container afresh.
+func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
+	info, err := c.api.ContainerInspect(ctx, id)
+	if client.IsErrNotFound(err) {
+		return Container{}, fmt.Errorf("inspect container %s: %w", short(id), errGone)
+	}
+	if err != nil {
+		return Container{}, wrap("inspect container "+short(id), err)
+	}
+	one := Container{ID: info.ID, Name: strings.TrimPrefix(info.Name, "/"), ImageID: info.Image, Env: map[string]string{}, Volumes: map[string]string{}}
+	if info.Config != nil {
+		one.Image = info.Config.Image
+		one.Project, one.Service = info.Config.Labels[labelProject], info.Config.Labels[labelService]
+		one.WorkingDir, one.ConfigFiles = info.Config.Labels[labelWorkingDir], info.Config.Labels[labelConfigFiles]
+		for _, entry := range info.Config.Env {
+			name, value, _ := strings.Cut(entry, "=")
+			one.Env[name] = value
+		}
+	}
+	if info.State != nil {
+		one.Running = info.State.Running && !info.State.Restarting && !info.State.Paused
+		one.StartedAt, _ = time.Parse(time.RFC3339Nano, info.State.StartedAt)
+		if info.State.Health != nil {
+			one.Health = info.State.Health.Status
+		}
+	}
+	for _, m := range info.Mounts {
+		if m.Name != "" {
+			one.Volumes[m.Destination] = m.Name
+		}
+	}
+	return one, nil
+}
+
+func wrap(action string, err error) error {
+	if client.IsErrConnectionFailed(err) || strings.Contains(err.Error(), "permission denied while trying to connect") {
+		return fmt.Errorf("%s: %w: %w", action, ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", action, err)
+}
+
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

@@ -1,0 +1,153 @@
+// Package seal turns a dump's SQL text into the file that is kept, and back: compression and digests in one pass, in bounded
+// memory, never with the text itself on a disk.
+package seal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"canton-backup/internal/backupset"
+)
+
+// Result says what was written.
+type Result struct {
+	Size        int64  // bytes of the file
+	SHA256      string // of the file, lower-case hex
+	PlainSize   int64  // bytes of the text
+	PlainSHA256 string // of the text
+}
+
+// Writer compresses text into a file. It is not safe for concurrent use, except for the counters.
+type Writer struct {
+	file   *os.File
+	stored *digest
+	codec  io.WriteCloser
+	plain  *digest
+}
+
+// Create makes the file (0600, it must not exist) and starts a stream into it.
+func Create(path string, codec backupset.Codec) (*Writer, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create dump file: %w", err)
+	}
+	w := &Writer{file: file, stored: newDigest(file)}
+	if w.codec, err = compressor(w.stored, codec); err != nil {
+		return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
+	}
+	w.plain = newDigest(w.codec)
+	return w, nil
+}
+
+// Write takes the next piece of text.
+func (w *Writer) Write(p []byte) (int, error) { return w.plain.Write(p) }
+
+// Plain returns the bytes of text taken so far. It may be called while Write runs.
+func (w *Writer) Plain() int64 { return w.plain.count.Load() }
+
+// Close completes the file and puts it on the disk. After an error the file is gone.
+func (w *Writer) Close() (Result, error) {
+	err := w.codec.Close()
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err != nil {
+		return Result{}, errors.Join(fmt.Errorf("write dump file: %w", err), w.Abort())
+	}
+	if err := w.file.Close(); err != nil {
+		return Result{}, errors.Join(fmt.Errorf("write dump file: %w", err), os.Remove(w.file.Name()))
+	}
+	return Result{Size: w.stored.count.Load(), SHA256: w.stored.sum(), PlainSize: w.plain.count.Load(), PlainSHA256: w.plain.sum()}, nil
+}
+
+// Abort gives the file up and removes it.
+func (w *Writer) Abort() error {
+	if w.codec != nil {
+		_ = w.codec.Close() // ends the compressor's goroutines; its output is thrown away
+	}
+	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
+}
+
+func compressor(w io.Writer, codec backupset.Codec) (io.WriteCloser, error) {
+	workers := max(2, runtime.GOMAXPROCS(0))
+	switch codec {
+	case backupset.Gzip:
+		return newGzipWriter(w, workers), nil
+	case backupset.Zstd:
+		// Entropy coding always: without it the fastest level stores hex text as it is.
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true), zstd.WithEncoderConcurrency(workers))
+	default:
+		return nil, fmt.Errorf("codec %q is unknown", codec)
+	}
+}
+
+// ErrDiffers: a file does not hold what its manifest says.
+var ErrDiffers = errors.New("content differs from the manifest")
+
+// Verify reads a stored file from r to its end, decodes it, and compares sizes and digests of both forms with the manifest's.
+func Verify(r io.Reader, want backupset.Component) error {
+	stored := newDigest(io.Discard)
+	tee := io.TeeReader(r, stored)
+	decoded, err := decompressor(tee, want.Codec)
+	if err != nil {
+		return fmt.Errorf("verify %s: %w: %w", want.File, ErrDiffers, err)
+	}
+	defer decoded.Close()
+	plain := newDigest(io.Discard)
+	if _, err := io.Copy(plain, decoded); err != nil {
+		return fmt.Errorf("verify %s: %w: %w", want.File, ErrDiffers, err)
+	}
+	if _, err := io.Copy(io.Discard, tee); err != nil { // what stands behind the compressed stream counts too
+		return fmt.Errorf("verify %s: %w", want.File, err)
+	}
+	switch {
+	case stored.count.Load() != want.Size || stored.sum() != want.SHA256:
+		return fmt.Errorf("verify %s: %w: %d bytes, sha256 %s; the manifest says %d, %s", want.File, ErrDiffers, stored.count.Load(), stored.sum(), want.Size, want.SHA256)
+	case plain.count.Load() != want.PlainSize || plain.sum() != want.PlainSHA256:
+		return fmt.Errorf("verify %s: %w: decoded text has %d bytes, the manifest says %d", want.File, ErrDiffers, plain.count.Load(), want.PlainSize)
+	}
+	return nil
+}
+
+func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
+	switch codec {
+	case backupset.Gzip:
+		return gzip.NewReader(r)
+	case backupset.Zstd:
+		d, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(256<<20))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	default:
+		return nil, fmt.Errorf("codec %q is unknown", codec)
+	}
+}
+
+// digest passes bytes on, counts them and hashes them.
+type digest struct {
+	to    io.Writer
+	hash  hash.Hash
+	count atomic.Int64
+}
+
+func newDigest(to io.Writer) *digest { return &digest{to: to, hash: sha256.New()} }
+
+func (d *digest) Write(p []byte) (int, error) {
+	n, err := d.to.Write(p)
+	d.hash.Write(p[:n])
+	d.count.Add(int64(n))
+	return n, err
+}
+
+func (d *digest) sum() string { return hex.EncodeToString(d.hash.Sum(nil)) }

@@ -1,0 +1,144 @@
+package seal_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/seal"
+)
+
+func text(n int) []byte {
+	raw := make([]byte, n/2)
+	chacha := rand.NewChaCha8([32]byte{1})
+	_, _ = chacha.Read(raw) // never fails
+	return []byte(hex.EncodeToString(raw))
+}
+
+func TestWriter_StockToolsReadIt(t *testing.T) {
+	plain := text(9 << 20)
+	for codec, tool := range map[backupset.Codec][]string{backupset.Gzip: {"gzip", "-dc"}, backupset.Zstd: {"zstd", "-dcq"}} {
+		t.Run(string(codec), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "dump")
+			want := store(t, path, codec, plain)
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+			require.Equal(t, want.Size, info.Size())
+			require.Less(t, want.Size, int64(len(plain))*6/10, "hex text halves")
+
+			cmd := exec.Command(tool[0], tool[1:]...)
+			cmd.Stdin, err = os.Open(path)
+			require.NoError(t, err)
+			decoded, err := cmd.Output()
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(plain, decoded))
+			require.NoError(t, seal.Verify(open(t, path), want))
+		})
+	}
+}
+
+func TestVerify_SeesEveryDefect(t *testing.T) {
+	plain := text(3 << 20)
+	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd} {
+		path := filepath.Join(t.TempDir(), "dump")
+		want := store(t, path, codec, plain)
+		good, err := os.ReadFile(path)
+		require.NoError(t, err)
+		flipped := bytes.Clone(good)
+		flipped[len(flipped)/2] ^= 1
+		for name, data := range map[string][]byte{
+			"empty": nil, "truncated": good[:len(good)-1], "half": good[:len(good)/2], "one bit": flipped, "one byte more": append(bytes.Clone(good), 0),
+		} {
+			t.Run(string(codec)+" "+name, func(t *testing.T) {
+				require.ErrorIs(t, seal.Verify(bytes.NewReader(data), want), seal.ErrDiffers)
+			})
+		}
+		t.Run(string(codec)+" other text under a right file digest", func(t *testing.T) {
+			other := want
+			other.PlainSHA256 = want.SHA256
+			require.ErrorIs(t, seal.Verify(bytes.NewReader(good), other), seal.ErrDiffers)
+		})
+	}
+}
+
+func TestWriter_AbortAndFullDiskLeaveNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dump")
+	w, err := seal.Create(path, backupset.Gzip)
+	require.NoError(t, err)
+	_, err = w.Write(text(2 << 20))
+	require.NoError(t, err)
+	require.NoError(t, w.Abort())
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	_, err = seal.Create(path, backupset.Gzip)
+	require.ErrorIs(t, err, os.ErrExist)
+	_, err = seal.Create(filepath.Join(dir, "x"), "lz4")
+	require.Error(t, err)
+	require.NoFileExists(t, filepath.Join(dir, "x"))
+}
+
+func store(t *testing.T, path string, codec backupset.Codec, plain []byte) backupset.Component {
+	t.Helper()
+	w, err := seal.Create(path, codec)
+	require.NoError(t, err)
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{bytes.NewReader(plain)}, make([]byte, 100_000))
+	require.NoError(t, err)
+	require.Equal(t, int64(len(plain)), w.Plain())
+	r, err := w.Close()
+	require.NoError(t, err)
+	return backupset.Component{File: "dump", Codec: codec, Size: r.Size, SHA256: r.SHA256, PlainSize: r.PlainSize, PlainSHA256: r.PlainSHA256}
+}
+
+func open(t *testing.T, path string) io.Reader {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, errors.Join(f.Close())) })
+	return f
+}
+
+// A full disk ends the stream with its error and leaves no file.
+func TestWriter_FullDisk(t *testing.T) {
+	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd} {
+		t.Run(string(codec), func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).Run())
+			t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
+			w, err := seal.Create(filepath.Join(dir, "dump"), codec)
+			require.NoError(t, err)
+			_, err = io.Copy(struct{ io.Writer }{w}, bytes.NewReader(text(16<<20)))
+			if err == nil {
+				_, err = w.Close()
+			} else {
+				require.NoError(t, w.Abort())
+			}
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+}
+
+func TestWriter_EmptyStream(t *testing.T) {
+	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd} {
+		path := filepath.Join(t.TempDir(), "dump")
+		want := store(t, path, codec, nil)
+		require.NoError(t, seal.Verify(open(t, path), want))
+	}
+}
