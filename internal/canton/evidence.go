@@ -1,0 +1,141 @@
+package canton
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/postgres"
+)
+
+// Session is what reading evidence needs of a database session; *postgres.Session has it.
+type Session interface {
+	Query(ctx context.Context, statement string) (string, error)
+	QueryJSON(ctx context.Context, statement string, target any) error
+}
+
+var _ Session = (*postgres.Session)(nil)
+
+// ServerFacts fills what only the server knows, and lists its databases with their sizes in bytes.
+func ServerFacts(ctx context.Context, s Session, facts *backupset.NodeFacts) (map[string]int64, error) {
+	var err error
+	if facts.ServerVersion, err = s.Query(ctx, "SHOW server_version"); err != nil {
+		return nil, err
+	}
+	if facts.DataChecksums, err = s.Query(ctx, "SHOW data_checksums"); err != nil {
+		return nil, err
+	}
+	all := map[string]int64{}
+	err = s.QueryJSON(ctx, `SELECT coalesce(json_object_agg(datname, pg_database_size(oid)), '{}') FROM pg_database WHERE NOT datistemplate AND datallowconn AND datname <> 'postgres'`, &all)
+	return all, err
+}
+
+// Tables counts the ordinary tables of a database: one without any is empty, and must not pass for a backup (law 4).
+func Tables(ctx context.Context, s Session) (int, error) {
+	var n int
+	err := s.QueryJSON(ctx, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r','p') AND n.nspname NOT IN ('pg_catalog','information_schema','pg_toast')`, &n)
+	return n, err
+}
+
+// columns are what the evidence needs of each table. They are probed first: an unknown Splice version gives UNKNOWN, never an aborted run.
+var (
+	validatorColumns = map[string][]string{
+		"validator.store_last_ingested_offsets": {"store_id", "migration_id", "last_ingested_offset"},
+		"validator.store_descriptors":           {"id", "descriptor"},
+	}
+	participantColumns = map[string][]string{
+		"participant.lapi_parameters":                    {"ledger_end", "participant_pruned_up_to_inclusive"},
+		"participant.lapi_ledger_end_synchronizer_index": {"record_time"},
+		"participant.common_node_id":                     {"identifier", "namespace"},
+		"participant.common_crypto_private_keys":         {"wrapper_key_id"},
+		"participant.common_kms_metadata_store":          {"kms_key_id"},
+		"participant.par_pruning_schedules":              {"retention"},
+	}
+)
+
+// missing names the tables and columns that are not there, empty when all are.
+func missing(ctx context.Context, s Session, columns map[string][]string) (string, error) {
+	var pairs []string
+	for table, wanted := range columns {
+		for _, column := range wanted {
+			schema, name, _ := strings.Cut(table, ".")
+			pairs = append(pairs, fmt.Sprintf("(%s, %s, %s)", postgres.Literal(schema), postgres.Literal(name), postgres.Literal(column)))
+		}
+	}
+	slices.Sort(pairs)
+	var absent []string
+	err := s.QueryJSON(ctx, `SELECT coalesce(json_agg(w.s || '.' || w.t || '.' || w.c ORDER BY 1), '[]') FROM (VALUES `+strings.Join(pairs, ", ")+`) w(s, t, c)
+ WHERE NOT EXISTS (SELECT FROM information_schema.columns i WHERE i.table_schema = w.s AND i.table_name = w.t AND i.column_name = w.c)`, &absent)
+	if err != nil || len(absent) == 0 {
+		return "", err
+	}
+	return "not in this database: " + strings.Join(absent, ", "), nil
+}
+
+// ReadValidator reads the validator's half of the evidence in the session's snapshot (domain 4.3 B). Only the newest migration id counts: older rows
+// may hold greater offsets of an earlier ledger.
+func ReadValidator(ctx context.Context, s Session) (*backupset.ValidatorEvidence, error) {
+	absent, err := missing(ctx, s, validatorColumns)
+	if err != nil {
+		return nil, fmt.Errorf("read validator evidence: %w", err)
+	}
+	if absent != "" {
+		return &backupset.ValidatorEvidence{Missing: absent}, nil
+	}
+	var e backupset.ValidatorEvidence
+	err = s.QueryJSON(ctx, `WITH newest AS (SELECT max(migration_id) AS id FROM validator.store_last_ingested_offsets),
+ stores AS (SELECT d.descriptor->>'participant' AS participant, o.migration_id,
+   CASE WHEN coalesce(o.last_ingested_offset, '') = '' THEN 0
+        ELSE ('x' || lpad(right(o.last_ingested_offset, 16), 16, '0'))::bit(64)::bigint END AS position
+   FROM validator.store_last_ingested_offsets o JOIN validator.store_descriptors d ON d.id = o.store_id, newest WHERE o.migration_id = newest.id)
+SELECT json_build_object('stores', count(*), 'max_offset', max(position), 'migration_id', max(migration_id),
+ 'participants', coalesce(json_agg(DISTINCT participant) FILTER (WHERE participant IS NOT NULL), '[]')) FROM stores`, &e)
+	if err != nil {
+		return nil, fmt.Errorf("read validator evidence: %w", err)
+	}
+	return &e, nil
+}
+
+// ReadParticipant reads the participant's half of the evidence in the session's snapshot (domain 4.3 A and A2).
+func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvidence, error) {
+	absent, err := missing(ctx, s, participantColumns)
+	if err != nil {
+		return nil, fmt.Errorf("read participant evidence: %w", err)
+	}
+	if absent != "" {
+		return &backupset.ParticipantEvidence{Missing: absent}, nil
+	}
+	var e struct {
+		backupset.ParticipantEvidence
+		RecordMicros *int64 `json:"record_micros"`
+	}
+	err = s.QueryJSON(ctx, `SELECT json_build_object(
+ 'rows', (SELECT count(*) FROM participant.lapi_parameters),
+ 'ledger_end', (SELECT max(ledger_end) FROM participant.lapi_parameters),
+ 'pruned_to', (SELECT max(participant_pruned_up_to_inclusive) FROM participant.lapi_parameters),
+ 'node_ids', (SELECT coalesce(json_agg('PAR::' || identifier || '::' || namespace), '[]') FROM participant.common_node_id),
+ 'record_micros', (SELECT max(record_time) FROM participant.lapi_ledger_end_synchronizer_index),
+ 'private_keys', (SELECT count(*) FROM participant.common_crypto_private_keys),
+ 'wrapped_keys', (SELECT count(*) FROM participant.common_crypto_private_keys WHERE wrapper_key_id IS NOT NULL),
+ 'kms_keys', (SELECT count(*) FROM participant.common_kms_metadata_store),
+ 'pruning_retention', (SELECT max(retention) FROM participant.par_pruning_schedules))`, &e)
+	if err != nil {
+		return nil, fmt.Errorf("read participant evidence: %w", err)
+	}
+	if e.RecordMicros != nil {
+		at := time.UnixMicro(*e.RecordMicros).UTC()
+		e.RecordTime = &at
+	}
+	// Canton 3.3 has no physical id: then there is nothing to record.
+	absent, err = missing(ctx, s, map[string][]string{"participant.par_synchronizer_connection_configs": {"physical_synchronizer_id", "status"}})
+	if err == nil && absent == "" {
+		err = s.QueryJSON(ctx, `SELECT coalesce(json_agg(physical_synchronizer_id ORDER BY 1), '[]') FROM participant.par_synchronizer_connection_configs WHERE status = 'A' AND physical_synchronizer_id IS NOT NULL`, &e.Synchronizers)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read participant evidence: %w", err)
+	}
+	return &e.ParticipantEvidence, nil
+}
