@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs what the testbed, the tests and the demo need beside Go: Debian packages, a Docker engine where none answers,
+# the Compose plugin and an S3 server. What is there already is left alone; a second run takes a second.
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+compose_version=v5.0.2
+versitygw_version=v1.8.0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'install: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+is_debian_root() { [ "$(id -u)" = 0 ] && [ -x /usr/bin/apt-get ]; }
+
+apt_updated=
+apt_install() {
+	is_debian_root || die "missing packages: $*. Install them as root and run this again."
+	if [ -z "$apt_updated" ]; then
+		apt-get update -q >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; die "apt-get update failed"; }
+		apt_updated=true
+	fi
+	say "installing $*"
+	# A package that starts its own service would take port 22 of the machine: the testbed starts its own sshd.
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >"$work/apt.log" 2>&1 ||
+		{ cat "$work/apt.log" >&2; die "apt-get install failed"; }
+}
+
+packages() {
+	local missing=() name
+	for name in rsync openssh-server openssh-client mmdebstrap jq curl zstd gzip ca-certificates; do
+		case $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null || :) in
+			'install ok installed') ;;
+			*) missing+=("$name") ;;
+		esac
+	done
+	if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
+}
+
+engine() {
+	if docker version >/dev/null 2>&1; then return; fi
+	is_debian_root || die "no Docker engine answers: start one, or add yourself to its group, and run this again."
+	if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then apt_install docker.io; fi
+	say "starting dockerd"
+	if [ -d /run/systemd/system ]; then
+		systemctl start docker
+	else
+		setsid nohup dockerd >/var/log/dockerd-testbed.log 2>&1 </dev/null &
+	fi
+	for _ in $(seq 60); do
+		if docker version >/dev/null 2>&1; then return; fi
+		sleep 1
+	done
+	die "dockerd does not answer after 60 s: see its log (/var/log/dockerd-testbed.log or journalctl -u docker)"
+}
+
+# go_tool PACKAGE@VERSION TARGET: builds the program and puts it at TARGET.
+go_tool() {
+	command -v go >/dev/null || die "Go is missing: see the go line of go.mod for the version"
+	say "building $1 (a few minutes at the first time)"
+	(cd "$work" && GOBIN="$work/bin" nice go install "$1" >"$work/go.log" 2>&1) || { cat "$work/go.log" >&2; die "go install $1 failed"; }
+	mkdir -p "$(dirname "$2")"
+	install -m 0755 "$work"/bin/* "$2.new"
+	mv "$2.new" "$2"
+	rm -rf "$work/bin"
+}
+
+# The plugin goes into a machine-wide folder for root: tests run with a HOME of their own.
+compose() {
+	if docker compose version >/dev/null 2>&1; then return; fi
+	local plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
+	if [ "$(id -u)" = 0 ]; then plugins=/usr/local/lib/docker/cli-plugins; fi
+	go_tool "github.com/docker/compose/v5/cmd@$compose_version" "$plugins/docker-compose"
+	docker compose version >/dev/null || die "the Compose plugin in $plugins does not run"
+}
+
+s3_server() {
+	if [ -x "$repository/.tools/bin/versitygw" ]; then return; fi
+	go_tool "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" "$repository/.tools/bin/versitygw"
+}
+
+packages
+engine
+compose
+s3_server
