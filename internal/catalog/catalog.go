@@ -1,0 +1,329 @@
+// Package catalog keeps backup sets in a store: it publishes a set so that its manifest comes last, removes one so that its
+// manifest goes first, lists what is sealed, and clears what interrupted work left. A catalog is never the truth; the manifests are.
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/store"
+)
+
+// ErrUnsealed: a set's manifest is missing or unreadable.
+var ErrUnsealed = errors.New("set is not sealed")
+
+const manifestLimit = 1 << 20 // bytes
+
+// Owner is whose sets these are. Stores may be shared; only the owner's sets are ever deleted (law 5).
+type Owner struct {
+	Node    string
+	Network string
+}
+
+func (o Owner) owns(m backupset.Manifest) bool { return m.Node == o.Node && m.Network == o.Network }
+
+// Entry is one sealed set in a store.
+type Entry struct {
+	Manifest backupset.Manifest
+	Own      bool
+	Damage   string // empty when every file is there in its size
+}
+
+// Listing is what a store holds.
+type Listing struct {
+	Sets       []Entry  // newest first
+	Unreadable []string // manifests that could not be read, with the cause; never touched
+	Open       []backupset.ID
+	Foreign    int // files that no readable manifest names
+}
+
+// Find returns the set of that id, or for "latest" the owner's newest undamaged one. store.ErrNotFound when there is none.
+func (l Listing) Find(id string) (Entry, error) {
+	for _, e := range l.Sets {
+		if id == string(e.Manifest.Set) || id == Latest && e.Own && e.Damage == "" {
+			return e, nil
+		}
+	}
+	if id == Latest {
+		return Entry{}, fmt.Errorf("find set: %w: no sealed set of this node", store.ErrNotFound)
+	}
+	return Entry{}, fmt.Errorf("find set %s: %w", id, store.ErrNotFound)
+}
+
+// Latest stands for the newest set.
+const Latest = "latest"
+
+// List reads every manifest of a store.
+func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
+	objects, err := s.List(ctx)
+	if err != nil {
+		return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), err)
+	}
+	sizes := map[string]int64{}
+	for _, o := range objects {
+		sizes[o.Name] = o.Size
+	}
+	var l Listing
+	named := map[string]bool{}
+	for _, o := range objects {
+		if id, ok := backupset.ParseIntentName(o.Name); ok {
+			l.Open = append(l.Open, id)
+			named[o.Name] = true
+			continue
+		}
+		id, ok := backupset.ParseManifestName(o.Name)
+		if !ok {
+			continue
+		}
+		m, err := readManifest(ctx, s, o.Name, id)
+		if ctx.Err() != nil {
+			return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), ctx.Err())
+		}
+		if err != nil {
+			l.Unreadable = append(l.Unreadable, fmt.Sprintf("%s: %v", o.Name, err))
+			continue
+		}
+		named[o.Name] = true
+		e := Entry{Manifest: m, Own: owner.owns(m)}
+		for _, c := range m.Components {
+			named[c.File] = true
+			if size, there := sizes[c.File]; !there {
+				e.Damage = c.File + " is missing"
+			} else if size != c.Size {
+				e.Damage = fmt.Sprintf("%s has %d bytes, the manifest says %d", c.File, size, c.Size)
+			}
+		}
+		l.Sets = append(l.Sets, e)
+	}
+	for _, o := range objects {
+		if !named[o.Name] {
+			l.Foreign++
+		}
+	}
+	slices.SortFunc(l.Sets, func(a, b Entry) int { return strings.Compare(string(b.Manifest.Set), string(a.Manifest.Set)) })
+	return l, nil
+}
+
+func readManifest(ctx context.Context, s store.Store, name string, id backupset.ID) (backupset.Manifest, error) {
+	r, err := s.Open(ctx, name, 0)
+	if err != nil {
+		return backupset.Manifest{}, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, manifestLimit+1))
+	if err != nil {
+		return backupset.Manifest{}, err
+	}
+	if len(data) > manifestLimit {
+		return backupset.Manifest{}, errors.New("too large for a manifest")
+	}
+	m, err := backupset.Decode(data)
+	if err == nil && m.Set != id {
+		err = fmt.Errorf("it speaks of set %s", m.Set)
+	}
+	return m, err
+}
+
+// Publish copies a set into a store: first an intent (a copy of the manifest under another name), then the dumps, the
+// manifest last, then the intent goes. An interrupted Publish is continued by calling it again, or cleared by Sweep. path gives the
+// local file of a component; manifest is the local manifest file; progress gets the bytes now at the store.
+func Publish(ctx context.Context, s store.Store, m backupset.Manifest, path func(file string) string, manifest store.File, progress func(int64)) error {
+	fail := func(err error) error { return fmt.Errorf("publish set %s at %s: %w", m.Set, s.Location(), err) }
+	if err := free(ctx, s, m); err != nil {
+		return fail(err)
+	}
+	if err := s.Put(ctx, backupset.IntentName(m.Set), manifest, nil); err != nil {
+		return fail(err)
+	}
+	var sent int64
+	for _, c := range m.Components {
+		report := func(n int64) {
+			if progress != nil {
+				progress(sent + n)
+			}
+		}
+		if err := s.Put(ctx, c.File, store.File{Path: path(c.File), Size: c.Size, SHA256: c.SHA256}, report); err != nil {
+			return fail(err)
+		}
+		sent += c.Size
+	}
+	return seal(ctx, s, m.Set, manifest, fail)
+}
+
+// Adopter is a store on this host's own disk that can take over a file without copying it.
+type Adopter interface {
+	store.Store
+	// Adopt publishes the file at path under name, by renaming it. Repeated after a crash it succeeds; a name that holds other
+	// content is store.ErrExists.
+	Adopt(ctx context.Context, path, name string) error
+}
+
+// Adopt is Publish for the local store: the dumps are renamed into place.
+func Adopt(ctx context.Context, s Adopter, m backupset.Manifest, path func(file string) string, manifest store.File) error {
+	fail := func(err error) error { return fmt.Errorf("seal set %s in %s: %w", m.Set, s.Location(), err) }
+	if err := free(ctx, s, m); err != nil {
+		return fail(err)
+	}
+	if err := s.Put(ctx, backupset.IntentName(m.Set), manifest, nil); err != nil {
+		return fail(err)
+	}
+	for _, c := range m.Components {
+		if err := s.Adopt(ctx, path(c.File), c.File); err != nil {
+			return fail(err)
+		}
+	}
+	return seal(ctx, s, m.Set, manifest, fail)
+}
+
+func seal(ctx context.Context, s store.Store, id backupset.ID, manifest store.File, fail func(error) error) error {
+	if err := s.Put(ctx, backupset.ManifestName(id), manifest, nil); err != nil {
+		return fail(err)
+	}
+	if err := s.Delete(ctx, backupset.IntentName(id)); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// free refuses to begin where a file of the set's names lies already without an intent: it is foreign, and once our intent
+// claimed it, a later Sweep would take it for ours.
+func free(ctx context.Context, s store.Store, m backupset.Manifest) error {
+	objects, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	taken := map[string]bool{}
+	for _, o := range objects {
+		taken[o.Name] = true
+	}
+	if taken[backupset.IntentName(m.Set)] || taken[backupset.ManifestName(m.Set)] {
+		return nil // ours, or Put says ErrExists
+	}
+	for _, c := range m.Components {
+		if taken[c.File] {
+			return fmt.Errorf("%s lies there already, from another program: %w", c.File, store.ErrExists)
+		}
+	}
+	return nil
+}
+
+// Remove deletes a set of this node: an intent first, so that Sweep can finish, then the manifest, then the dumps.
+// scratch is a local folder for the intent's file.
+func Remove(ctx context.Context, s store.Store, owner Owner, m backupset.Manifest, scratch string) error {
+	fail := func(err error) error { return fmt.Errorf("remove set %s at %s: %w", m.Set, s.Location(), err) }
+	if !owner.owns(m) {
+		return fail(errors.New("it was not sealed by this node"))
+	}
+	file, err := WriteManifest(filepath.Join(scratch, backupset.IntentName(m.Set)), m)
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(file.Path)
+	if err := s.Put(ctx, backupset.IntentName(m.Set), file, nil); err != nil {
+		return fail(err)
+	}
+	if err := s.Delete(ctx, backupset.ManifestName(m.Set)); err != nil {
+		return fail(err)
+	}
+	if err := removeFiles(ctx, s, m); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+func removeFiles(ctx context.Context, s store.Store, m backupset.Manifest) error {
+	for _, c := range m.Components {
+		if err := s.Delete(ctx, c.File); err != nil {
+			return err
+		}
+	}
+	return s.Delete(ctx, backupset.IntentName(m.Set))
+}
+
+// Sweep clears what interrupted runs of this node left in a store: partial files, and the files of sets that were never sealed or whose
+// removal had begun. The caller holds the node's lock. It returns what it removed.
+func Sweep(ctx context.Context, s store.Store, owner Owner) ([]string, error) {
+	fail := func(err error) error { return fmt.Errorf("sweep %s: %w", s.Location(), err) }
+	removed, err := s.Sweep(ctx)
+	if err != nil {
+		return removed, fail(err)
+	}
+	objects, err := s.List(ctx)
+	if err != nil {
+		return removed, fail(err)
+	}
+	sealed := map[backupset.ID]bool{}
+	for _, o := range objects {
+		if id, ok := backupset.ParseManifestName(o.Name); ok {
+			sealed[id] = true
+		}
+	}
+	for _, o := range objects {
+		id, ok := backupset.ParseIntentName(o.Name)
+		if !ok {
+			continue
+		}
+		m, err := readManifest(ctx, s, o.Name, id)
+		if ctx.Err() != nil {
+			return removed, fail(ctx.Err())
+		}
+		if err != nil || !owner.owns(m) {
+			continue // another node's, or not one of ours at all
+		}
+		if sealed[id] {
+			err = s.Delete(ctx, o.Name) // whole: its intent was all that was left to do
+		} else {
+			err = removeFiles(ctx, s, m)
+		}
+		if err != nil {
+			return removed, fail(err)
+		}
+		removed = append(removed, o.Name)
+	}
+	return removed, nil
+}
+
+// WriteManifest writes a manifest to a local file (0600), durably, and describes it for Put.
+func WriteManifest(path string, m backupset.Manifest) (store.File, error) {
+	data, err := m.Encode()
+	if err != nil {
+		return store.File{}, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return store.File{}, fmt.Errorf("write manifest: %w", err)
+	}
+	_, err = io.Copy(f, bytes.NewReader(data))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return store.File{}, fmt.Errorf("write manifest: %w", err)
+	}
+	return describe(path, data), nil
+}
+
+func describe(path string, data []byte) store.File {
+	sum := sha256.Sum256(data)
+	return store.File{Path: path, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}
+}
+
+// LocalManifest describes a manifest that lies sealed in a local folder, for Publish.
+func LocalManifest(path string) (backupset.Manifest, store.File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return backupset.Manifest{}, store.File{}, fmt.Errorf("read manifest: %w: %w", ErrUnsealed, err)
+	}
+	m, err := backupset.Decode(data)
+	if err != nil {
+		return backupset.Manifest{}, store.File{}, err
+	}
+	return m, describe(path, data), nil
+}
