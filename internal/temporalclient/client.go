@@ -1,0 +1,176 @@
+// Package temporalclient connects to Temporal: to the cluster that the operator configured, else to the server that runs
+// inside the worker of this host.
+//
+// The cluster is configured as for every Temporal tool: TEMPORAL_ADDRESS, TEMPORAL_API_KEY and the TEMPORAL_TLS_* family,
+// or a profile of a temporal.toml named by TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE.
+package temporalclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+)
+
+const defaultNamespace = "default"
+
+// ErrNoAddress means that a profile or an API key is configured and no address to go with it.
+var ErrNoAddress = errors.New("no address of the temporal cluster configured")
+
+// external are the settings that each mean "use a cluster". A temporal.toml in its default place means nothing: an
+// operator may keep one for other work, and backups must not move to that cluster because of it.
+var external = []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_API_KEY"}
+
+// Target says where to connect. EmbeddedAddress is required unless a cluster is configured.
+type Target struct {
+	EmbeddedAddress string              // host:port of the server inside the worker
+	Namespace       string              // when the configuration names none; empty means "default"
+	Identity        string              // who appears in the Web UI; empty lets the SDK choose pid@host
+	Env             envconfig.EnvLookup // nil means the environment of this process
+	Logger          *slog.Logger        // nil means silence
+
+	MetricsHandler client.MetricsHandler // nil means none
+}
+
+// Configured reports whether env names an external cluster. A nil env is the environment of this process.
+func Configured(env envconfig.EnvLookup) bool {
+	for _, name := range external {
+		if value, ok := lookup(env).LookupEnv(name); ok && value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Address is where Dial would connect. It returns an error when the configuration cannot be read.
+func (t Target) Address() (string, error) {
+	o, err := t.options()
+	return o.HostPort, err
+}
+
+// Dial connects and keeps trying with growing pauses until ctx ends: after a reboot the cluster may come up later than
+// we do. A refusal that waiting cannot cure (bad key, bad certificate) is returned at once.
+func Dial(ctx context.Context, t Target) (client.Client, error) {
+	o, err := t.options()
+	if err != nil {
+		return nil, err
+	}
+	return dialUntil(ctx, o, t.logger())
+}
+
+func (t Target) logger() *slog.Logger {
+	if t.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.Logger
+}
+
+func (t Target) options() (client.Options, error) {
+	o := client.Options{HostPort: t.EmbeddedAddress}
+	if Configured(t.Env) {
+		var err error
+		if o, err = loadOptions(t.Env); err != nil {
+			return client.Options{}, err
+		}
+	}
+	if o.HostPort == "" {
+		return client.Options{}, fmt.Errorf("configure temporal: %w: set TEMPORAL_ADDRESS to host:port", ErrNoAddress)
+	}
+	if o.Namespace == "" {
+		o.Namespace = t.Namespace
+	}
+	if o.Namespace == "" {
+		o.Namespace = defaultNamespace
+	}
+	o.Identity = t.Identity
+	o.MetricsHandler = t.MetricsHandler
+	o.Logger = log.NewStructuredLogger(t.logger().With("component", "temporal-sdk"))
+	return o, nil
+}
+
+func loadOptions(env envconfig.EnvLookup) (client.Options, error) {
+	profile, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{EnvLookup: lookup(env)})
+	if err != nil {
+		return client.Options{}, describeLoadError(env, err)
+	}
+	o, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
+	if err != nil {
+		return client.Options{}, fmt.Errorf("configure temporal: %w", err)
+	}
+	return o, nil
+}
+
+// describeLoadError drops the parser's message: it quotes the line it stumbled over, and that may be the API key.
+func describeLoadError(env envconfig.EnvLookup, err error) error {
+	file, _ := lookup(env).LookupEnv("TEMPORAL_CONFIG_FILE")
+	if file == "" {
+		file = envconfig.DefaultConfigFilePath()
+	}
+	profile, _ := lookup(env).LookupEnv("TEMPORAL_PROFILE")
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("read %s: %w", file, path.Err)
+	}
+	if profile != "" {
+		return fmt.Errorf("load profile %q from %s: the file is not valid TOML or has no such profile", profile, file)
+	}
+	return fmt.Errorf("load %s: the file is not valid TOML", file)
+}
+
+func lookup(env envconfig.EnvLookup) envconfig.EnvLookup {
+	if env == nil {
+		return envconfig.EnvLookupOS
+	}
+	return env
+}
+
+const (
+	firstPause  = 200 * time.Millisecond
+	longPause   = 5 * time.Second
+	dialTimeout = 10 * time.Second
+)
+
+func dialUntil(ctx context.Context, o client.Options, logger *slog.Logger) (client.Client, error) {
+	for pause, attempt := firstPause, 1; ; attempt++ {
+		c, err := dialOnce(ctx, o)
+		if err == nil {
+			return c, nil
+		}
+		if final(err) {
+			return nil, fmt.Errorf("connect to temporal at %s: %w", o.HostPort, err)
+		}
+		if attempt == 1 {
+			logger.Warn("temporal does not answer, trying again", "address", o.HostPort, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connect to temporal at %s: %w after %d attempts: %w", o.HostPort, ctx.Err(), attempt, err)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+func dialOnce(ctx context.Context, o client.Options) (client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return client.DialContext(ctx, o)
+}
+
+// final reports whether the same call would meet the same answer tomorrow.
+func final(err error) bool {
+	var (
+		denied  *serviceerror.PermissionDenied
+		invalid *serviceerror.InvalidArgument
+		cert    *tls.CertificateVerificationError
+	)
+	return errors.As(err, &denied) || errors.As(err, &invalid) || errors.As(err, &cert)
+}
