@@ -42,8 +42,8 @@ func (e *RetryError) Error() string { return fmt.Sprintf("receiver asks to wait 
 
 // Telegram's limit for a message is 4096 UTF-16 code units after its entities are parsed; the cause gets what the rest leaves.
 const (
-	causeLimit   = 2500
-	fieldLimit   = 200
+	causeLimit = 2500
+	fieldLimit = 200
 )
 
 // HTML renders the alert in Telegram's HTML: everything that comes from outside is escaped, so that a "<" in an error cannot make
