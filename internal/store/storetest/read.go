@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"context"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/store"
+)
+
+func openOffset(t *testing.T, p *Place) {
+	const text = "0123456789"
+	require.NoError(t, p.Store.Put(t.Context(), "x", Bytes(t, text), nil))
+	require.NoError(t, p.Store.Put(t.Context(), "empty", Bytes(t, ""), nil))
+	for offset := range int64(len(text) + 1) {
+		r, err := p.Store.Open(t.Context(), "x", offset)
+		require.NoError(t, err)
+		got, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, text[offset:], string(got))
+		require.NoError(t, r.Close())
+	}
+	require.Empty(t, content(t, p.Store, "empty"))
+	for _, offset := range []int64{-1, 11, 1 << 40} {
+		_, err := p.Store.Open(t.Context(), "x", offset)
+		require.Error(t, err, "offset %d", offset)
+		require.NotErrorIs(t, err, store.ErrNotFound)
+	}
+	_, err := p.Store.Open(t.Context(), "empty", 1)
+	require.Error(t, err)
+}
+
+func openAbsent(t *testing.T, p *Place) {
+	for _, offset := range []int64{0, 5} {
+		_, err := p.Store.Open(t.Context(), "absent", offset)
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+	require.NoError(t, p.Store.Put(t.Context(), "absentee", Bytes(t, "x"), nil))
+	_, err := p.Store.Open(t.Context(), "absent", 0)
+	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+func openCancelled(t *testing.T, p *Place) {
+	require.NoError(t, p.Store.Put(t.Context(), "x", File(t, p.SlowSize), nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := p.Slow.Open(ctx, "x", 0)
+	require.NoError(t, err)
+	_, err = io.ReadFull(r, make([]byte, 10))
+	require.NoError(t, err)
+	cancel()
+	_, err = io.Copy(io.Discard, r)
+	require.ErrorIs(t, err, context.Canceled, "a stream that ends early is no EOF")
+	_ = r.Close()
+
+	r, err = p.Slow.Open(t.Context(), "x", 0)
+	require.NoError(t, err)
+	_, err = io.ReadFull(r, make([]byte, 10))
+	require.NoError(t, err)
+	require.NoError(t, r.Close(), "a reader may stop early")
+}
+
+func openDamaged(t *testing.T, p *Place) {
+	file := File(t, 1<<20)
+	require.NoError(t, p.Store.Put(t.Context(), "x", file, nil))
+	p.Damage(t, "x")
+	sum, size := readAll(t, p.Store, "x")
+	require.Equal(t, file.Size, size)
+	require.NotEqual(t, file.SHA256, sum)
+}
+
+func list(t *testing.T, p *Place) {
+	p.Abandon(t, p.Slow, "unfinished", File(t, p.SlowSize))
+	p.Abandon(t, p.SlowForeign, "unfinished too", File(t, p.SlowSize))
+	want := []store.Object{}
+	for _, name := range append([]string{"b", "a", "B", "a-1", "a.1", "ü", "10", "9"}, p.RawNames...) {
+		p.PutRaw(t, name, []byte("raw "+name))
+		want = append(want, store.Object{Name: name, Size: int64(4 + len(name))})
+	}
+	p.PutRaw(t, ".hidden", []byte("x"))
+	require.NoError(t, p.Store.Put(t.Context(), "own", Bytes(t, "mine"), nil))
+	want = append(want, store.Object{Name: "own", Size: 4})
+	slices.SortFunc(want, func(a, b store.Object) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	for _, s := range []store.Store{p.Store, p.Foreign} {
+		got, err := s.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+func listEmpty(t *testing.T, p *Place) {
+	got, err := p.Store.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, got)
+	swept, err := p.Store.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, swept)
+	require.NoError(t, p.Store.Delete(t.Context(), "absent"))
+}
+
+func deleteNamed(t *testing.T, p *Place) {
+	p.PutRaw(t, "raw", []byte("foreign"))
+	for _, name := range []string{"a", "a.b", "ab", "*"} {
+		require.NoError(t, p.Store.Put(t.Context(), name, Bytes(t, name), nil))
+	}
+	require.NoError(t, p.Store.Delete(t.Context(), "absent"))
+	require.NoError(t, p.Store.Delete(t.Context(), "*"))
+	require.Equal(t, []string{"a", "a.b", "ab", "raw"}, names(t, p.Store))
+	require.NoError(t, p.Store.Delete(t.Context(), "a"))
+	require.NoError(t, p.Store.Delete(t.Context(), "a"), "absent is success")
+	require.Equal(t, []string{"a.b", "ab", "raw"}, names(t, p.Store))
+	Absent(t, p.Store, "a")
+}
+
+func sweep(t *testing.T, p *Place) {
+	p.Abandon(t, p.Slow, "it's unfinished", File(t, p.SlowSize))
+	own := p.Leftovers(t)
+	require.NotEmpty(t, own)
+	p.Abandon(t, p.SlowForeign, "it's unfinished", File(t, p.SlowSize))
+	p.Abandon(t, p.SlowForeign, "another", File(t, p.SlowSize))
+	p.PutRaw(t, ".hidden", []byte("x"))
+	p.PutRaw(t, "foreign", []byte("x"))
+	require.NoError(t, p.Store.Put(t.Context(), "own", Bytes(t, "mine"), nil))
+	all := p.Leftovers(t)
+	require.Greater(t, len(all), len(own))
+
+	swept, err := p.Store.Sweep(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, swept)
+	left := p.Leftovers(t)
+	for _, name := range own {
+		require.NotContains(t, left, name)
+	}
+	require.Len(t, left, len(all)-len(own), "foreign leftovers stay")
+	require.Equal(t, []string{"foreign", "own"}, names(t, p.Store))
+	require.Equal(t, "mine", content(t, p.Store, "own"))
+
+	swept, err = p.Store.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, swept)
+	_, err = p.Foreign.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, p.Leftovers(t))
+}
+
+func check(t *testing.T, p *Place) {
+	p.PutRaw(t, "foreign", []byte("x"))
+	require.NoError(t, p.Store.Check(t.Context()))
+	require.Equal(t, []string{"foreign"}, names(t, p.Store))
+	require.Empty(t, p.Leftovers(t))
+	require.NotEmpty(t, p.Store.Kind())
+	require.NotEmpty(t, p.Store.Location())
+}
+
+func obeysContext(t *testing.T, p *Place) {
+	file := Bytes(t, "x")
+	require.NoError(t, p.Store.Put(t.Context(), "x", file, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for method, call := range map[string]func() error{
+		"Check":  func() error { return p.Store.Check(ctx) },
+		"Put":    func() error { return p.Store.Put(ctx, "y", file, nil) },
+		"Open":   func() error { _, err := p.Store.Open(ctx, "x", 0); return err },
+		"List":   func() error { _, err := p.Store.List(ctx); return err },
+		"Delete": func() error { return p.Store.Delete(ctx, "x") },
+		"Sweep":  func() error { _, err := p.Store.Sweep(ctx); return err },
+	} {
+		require.ErrorIs(t, call(), context.Canceled, method)
+	}
+	require.Equal(t, []string{"x"}, names(t, p.Store))
+}
