@@ -34,12 +34,14 @@ docker_verify_minimum_env() {
 	fi
 }
 
+# An empty password file is refused by initdb, so the option goes when there is no password (trust). The arguments of the operator
+# are shell words: eval takes them apart.
 docker_init_database_dir() {
-	local args=(--username="$POSTGRES_USER")
 	if [ -n "$POSTGRES_PASSWORD" ]; then
-		args+=(--pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD"))
+		eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD")' "$POSTGRES_INITDB_ARGS" '"$@"'
+	else
+		eval 'initdb --username="$POSTGRES_USER"' "$POSTGRES_INITDB_ARGS" '"$@"'
 	fi
-	eval 'initdb "${args[@]}" '"$POSTGRES_INITDB_ARGS"' "$@"'
 }
 
 pg_setup_hba_conf() {
