@@ -7,7 +7,6 @@ package temporalclient
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc/codes"
 )
 
 const defaultNamespace = "default"
@@ -57,7 +57,7 @@ func (t Target) Address() (string, error) {
 }
 
 // Dial connects and keeps trying with growing pauses until ctx ends: after a reboot the cluster may come up later than
-// we do. A refusal that waiting cannot cure (bad key, bad certificate) is returned at once.
+// we do. A refusal that waiting cannot cure, as of a wrong key, is returned at once.
 func Dial(ctx context.Context, t Target) (client.Client, error) {
 	o, err := t.options()
 	if err != nil {
@@ -136,6 +136,7 @@ const (
 	firstPause  = 200 * time.Millisecond
 	longPause   = 5 * time.Second
 	dialTimeout = 10 * time.Second
+	remindEvery = 12 // attempts: about once a minute
 )
 
 func dialUntil(ctx context.Context, o client.Options, logger *slog.Logger) (client.Client, error) {
@@ -147,7 +148,7 @@ func dialUntil(ctx context.Context, o client.Options, logger *slog.Logger) (clie
 		if final(err) {
 			return nil, fmt.Errorf("connect to temporal at %s: %w", o.HostPort, err)
 		}
-		if attempt == 1 {
+		if attempt%remindEvery == 1 {
 			logger.Warn("temporal does not answer, trying again", "address", o.HostPort, "error", err)
 		}
 		select {
@@ -165,12 +166,12 @@ func dialOnce(ctx context.Context, o client.Options) (client.Client, error) {
 	return client.DialContext(ctx, o)
 }
 
-// final reports whether the same call would meet the same answer tomorrow.
+// final reports whether waiting cannot change the answer. A certificate that does not verify is not among these: gRPC
+// reports it like a server that is down.
 func final(err error) bool {
-	var (
-		denied  *serviceerror.PermissionDenied
-		invalid *serviceerror.InvalidArgument
-		cert    *tls.CertificateVerificationError
-	)
-	return errors.As(err, &denied) || errors.As(err, &invalid) || errors.As(err, &cert)
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
+		return true
+	}
+	return false
 }

@@ -47,6 +47,10 @@ func wait(ctx workflow.Context) (string, error) {
 	return "released by " + who, nil
 }
 
+func countRequest(query string) *workflowservice.CountWorkflowExecutionsRequest {
+	return &workflowservice.CountWorkflowExecutionsRequest{Namespace: DefaultNamespace, Query: query}
+}
+
 func exec(t *testing.T, path, statement string, args ...any) {
 	t.Helper()
 	db, err := openDatabase(path, "rw")
@@ -73,8 +77,7 @@ func TestStart_upgradesOlderFiles(t *testing.T) {
 	c := dial(t, s.Address())
 
 	t.Run("runs are listed", func(t *testing.T) {
-		count, err := c.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
-			Namespace: DefaultNamespace, Query: `CantonNode = "old-node" AND ExecutionStatus = "Completed"`})
+		count, err := c.CountWorkflow(t.Context(), countRequest(`CantonNode = "old-node" AND ExecutionStatus = "Completed"`))
 		require.NoError(t, err)
 		require.EqualValues(t, 3, count.GetCount())
 		var answer string
