@@ -163,9 +163,9 @@ func Publish(ctx context.Context, s store.Store, m backupset.Manifest, path func
 // Adopter is a store on this host's own disk that can take over a file without copying it.
 type Adopter interface {
 	store.Store
-	// Adopt publishes the file at path under name, by renaming it. Repeated after a crash it succeeds; a name that holds other
-	// content is store.ErrExists.
-	Adopt(ctx context.Context, path, name string) error
+	// Adopt publishes the file under name, by renaming it. Repeated after a crash it succeeds; a name that holds other
+	// content is store.ErrExists, a file that is not what it says store.ErrCorrupt.
+	Adopt(ctx context.Context, file store.File, name string) error
 }
 
 // Adopt is Publish for the local store: the dumps are renamed into place.
@@ -178,7 +178,7 @@ func Adopt(ctx context.Context, s Adopter, m backupset.Manifest, path func(file 
 		return fail(err)
 	}
 	for _, c := range m.Components {
-		if err := s.Adopt(ctx, path(c.File), c.File); err != nil {
+		if err := s.Adopt(ctx, store.File{Path: path(c.File), Size: c.Size, SHA256: c.SHA256}, c.File); err != nil {
 			return fail(err)
 		}
 	}

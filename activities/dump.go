@@ -1,0 +1,189 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/canton"
+	"canton-backup/internal/config"
+	"canton-backup/internal/postgres"
+	"canton-backup/internal/seal"
+	"canton-backup/internal/store"
+)
+
+// Dumps takes the two dumps of a set.
+type Dumps struct{ *Host }
+
+// DumpInput asks for one dump.
+type DumpInput struct {
+	Set  backupset.ID `json:"set"`
+	Plan Plan         `json:"plan"`
+}
+
+// DumpParticipantInput carries the validator's dump, so that the history shows which one came first.
+type DumpParticipantInput struct {
+	DumpInput
+	Validator Dump `json:"validator"`
+}
+
+// Dump is a dump that lies staged, not yet sealed.
+type Dump struct {
+	Component backupset.Component `json:"component"`
+	Staged    string              `json:"staged"` // its file's name in the set's staging folder, another one for each attempt
+}
+
+// DumpValidator dumps the validator app's database. The dump is complete when it returns.
+func (d *Dumps) DumpValidator(ctx context.Context, in DumpInput) (Dump, error) {
+	return d.dump(ctx, in, backupset.Validator, in.Plan.Validator)
+}
+
+// DumpParticipant dumps the participant's database, strictly after the validator's.
+func (d *Dumps) DumpParticipant(ctx context.Context, in DumpParticipantInput) (Dump, error) {
+	return d.dump(ctx, in.DumpInput, backupset.Participant, in.Plan.Participant)
+}
+
+func (d *Dumps) dump(ctx context.Context, in DumpInput, role backupset.Role, database string) (Dump, error) {
+	work := &capture{host: d.Host, in: in, role: role, database: database, attempt: int(activity.GetInfo(ctx).Attempt)}
+	var dump Dump
+	err := withHeartbeat(ctx, work.progress, func(ctx context.Context) error {
+		var err error
+		dump, err = work.run(ctx)
+		return err
+	})
+	return dump, err
+}
+
+// capture is one attempt at one dump.
+type capture struct {
+	host     *Host
+	in       DumpInput
+	role     backupset.Role
+	database string
+	attempt  int
+	writer   atomic.Pointer[seal.Writer]
+}
+
+func (c *capture) progress() Progress {
+	p := Progress{Phase: fmt.Sprintf("dumping %s", c.database)}
+	if w := c.writer.Load(); w != nil {
+		p.Bytes = w.Plain()
+	}
+	return p
+}
+
+func (c *capture) run(ctx context.Context) (dump Dump, err error) {
+	settings, err := c.host.settings()
+	if err != nil {
+		return Dump{}, err
+	}
+	local, err := c.host.Local(settings)
+	if err != nil {
+		return Dump{}, err
+	}
+	folder := stagingOf(settings, c.in.Set)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return Dump{}, fmt.Errorf("make staging folder: %w", err)
+	}
+	node, err := canton.Find(ctx, c.host.Docker, nodeQuery(settings))
+	if err != nil {
+		return Dump{}, err
+	}
+	session, err := node.Server(c.host.Docker, settings.Node.Name, folder).Open(ctx, c.database, fmt.Sprintf("%s %s %d", c.in.Set, c.role, c.attempt))
+	if err != nil {
+		return Dump{}, err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	// An attempt that lost its worker may still dump beside us.
+	if _, err := session.EndStrays(ctx); err != nil {
+		return Dump{}, err
+	}
+	component, err := c.describe(ctx, session, settings)
+	if err != nil {
+		return Dump{}, err
+	}
+	dump = Dump{Component: component, Staged: fmt.Sprintf("%s.%d-%s", component.File, c.attempt, strings.ToLower(rand.Text()[:8]))}
+	result, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged))
+	if err != nil {
+		return Dump{}, err
+	}
+	dump.Component.Size, dump.Component.SHA256 = result.Size, result.SHA256
+	dump.Component.PlainSize, dump.Component.PlainSHA256 = result.PlainSize, result.PlainSHA256
+	if dump.Component.EndLSN, err = session.Position(ctx); err != nil {
+		return Dump{}, err
+	}
+	dump.Component.CompletedAt = c.host.Now().UTC()
+	return dump, nil
+}
+
+// describe reads positions and evidence in the transaction whose snapshot pg_dump will use.
+func (c *capture) describe(ctx context.Context, s *postgres.Session, settings config.Settings) (backupset.Component, error) {
+	component := backupset.Component{
+		Role: c.role, Database: c.database, Codec: c.in.Plan.Codec, File: backupset.DumpName(c.database, c.in.Set, c.in.Plan.Codec),
+		StartedAt: c.host.Now().UTC(), Attempt: c.attempt,
+	}
+	tables, err := canton.Tables(ctx, s)
+	if err != nil {
+		return component, err
+	}
+	if tables == 0 {
+		return component, fmt.Errorf("dump %s: %w: database %q holds no tables", c.role, canton.ErrNoDatabase, c.database)
+	}
+	if component.StartLSN, err = s.Position(ctx); err != nil {
+		return component, err
+	}
+	if component.SystemID, err = s.SystemID(ctx); err != nil {
+		return component, err
+	}
+	if component.Client, err = s.Version(ctx); err != nil {
+		return component, err
+	}
+	switch c.role {
+	case backupset.Validator:
+		component.ValidatorEvidence, err = canton.ReadValidator(ctx, s)
+	case backupset.Participant:
+		component.ParticipantEvidence, err = canton.ReadParticipant(ctx, s)
+	}
+	return component, err
+}
+
+// stream dumps into the file and keeps an eye on the disk, which may be the database's own.
+func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string) (seal.Result, error) {
+	w, err := seal.Create(path, c.in.Plan.Codec)
+	if err != nil {
+		return seal.Result{}, err
+	}
+	c.writer.Store(w)
+	watched, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		ticker := time.NewTicker(spaceCheckEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-watched.Done():
+				return
+			case <-ticker.C:
+				if free, err := local.Free(watched); err == nil && free < reserve/2 {
+					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, size(free), local.Location()))
+				}
+			}
+		}
+	}()
+	if err := s.Dump(watched, w); err != nil {
+		if cause := context.Cause(watched); ctx.Err() == nil && errors.Is(cause, store.ErrFull) {
+			err = cause
+		}
+		return seal.Result{}, errors.Join(err, w.Abort())
+	}
+	return w.Close()
+}

@@ -1,0 +1,153 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"go.temporal.io/sdk/temporal"
+
+	"canton-backup/internal/canton"
+	"canton-backup/internal/config"
+	"canton-backup/internal/docker"
+	"canton-backup/internal/notify"
+	"canton-backup/internal/postgres"
+	"canton-backup/internal/seal"
+	"canton-backup/internal/store"
+)
+
+// Names of the errors that a run can end with, as the Temporal UI and the alerts show them.
+const (
+	ConfigInvalid       = "ConfigInvalid"
+	NodeNotFound        = "NodeNotFound"
+	NodeAmbiguous       = "NodeAmbiguous"
+	NodeBusy            = "NodeBusy"
+	DatabaseNotFound    = "DatabaseNotFound"
+	AuthDenied          = "AuthDenied"
+	HostKeyNotTrusted   = "HostKeyNotTrusted"
+	InsufficientSpace   = "InsufficientSpace"
+	PairBroken          = "PairBroken"
+	BackupCorrupt       = "BackupCorrupt"
+	NameTaken           = "NameTaken"
+	BucketNotFound      = "BucketNotFound"
+	DockerUnavailable   = "DockerUnavailable"
+	PostgresUnavailable = "PostgresUnavailable"
+	TablesLocked        = "TablesLocked"
+	Stalled             = "Stalled"
+	DumpTruncated       = "DumpTruncated"
+	UploadFailed        = "UploadFailed"
+	AlertRejected       = "AlertRejected"
+	WorkerStopping      = "WorkerStopping"
+	SetNotFound         = "SetNotFound"
+	StepFailed          = "StepFailed"
+)
+
+var (
+	errPairBroken = errors.New("the two dumps do not belong together")
+	errStopping   = errors.New("the worker is stopping")
+)
+
+// rule maps a domain error to its name in Temporal.
+type rule struct {
+	is    error
+	name  string
+	retry bool
+}
+
+// rules is the one table of errors; the first match counts. What is not here is retried under the name StepFailed.
+var rules = []rule{
+	{errStopping, WorkerStopping, true},
+	{errPairBroken, PairBroken, false},
+	{canton.ErrAmbiguous, NodeAmbiguous, false},
+	{canton.ErrNoNode, NodeNotFound, true}, // a restarting container comes back
+	{canton.ErrNoDatabase, DatabaseNotFound, false},
+	{postgres.ErrAuth, AuthDenied, false},
+	{postgres.ErrNoDatabase, DatabaseNotFound, false},
+	{postgres.ErrNoSpace, InsufficientSpace, false},
+	{postgres.ErrLocked, TablesLocked, true},
+	{postgres.ErrTruncated, DumpTruncated, true},
+	{postgres.ErrUnreachable, PostgresUnavailable, true},
+	{docker.ErrUnavailable, DockerUnavailable, true},
+	{seal.ErrDiffers, BackupCorrupt, false},
+	{store.ErrHostKey, HostKeyNotTrusted, false},
+	{store.ErrDenied, AuthDenied, false},
+	{store.ErrFull, InsufficientSpace, false},
+	{store.ErrExists, NameTaken, false},
+	{store.ErrCorrupt, BackupCorrupt, true}, // sent again once more: the line may have changed it
+	{store.ErrNoBucket, BucketNotFound, false},
+	{store.ErrStalled, Stalled, true},
+	{store.ErrNotFound, SetNotFound, false},
+	{notify.ErrRejected, AlertRejected, false},
+	{syscall.ENOSPC, InsufficientSpace, false},
+	{syscall.EDQUOT, InsufficientSpace, false},
+}
+
+// nextSteps says what the operator does about an error, one line a name.
+var nextSteps = map[string]string{
+	ConfigInvalid:       "mend toolkit.conf, check it with: canton-backup config check",
+	NodeNotFound:        "start the node with its start.sh, then: canton-backup backup",
+	NodeAmbiguous:       "set COMPOSE_PROJECT or PARTICIPANT_DB in toolkit.conf",
+	NodeBusy:            "wait for the other run, see: canton-backup status",
+	DatabaseNotFound:    "check VALIDATOR_DB and PARTICIPANT_DB, see: canton-backup doctor",
+	AuthDenied:          "repair the key, token or password, check with: canton-backup doctor",
+	HostKeyNotTrusted:   "compare the host's key by another way before you trust it, see docs/how-to/rsync.md",
+	InsufficientSpace:   "free space, then: canton-backup backup",
+	PairBroken:          "run it again; if it comes back, see docs/reference/checks.md",
+	BackupCorrupt:       "check disks and memory of both hosts, then: canton-backup backup",
+	NameTaken:           "give each node a folder or NODE_NAME of its own",
+	BucketNotFound:      "create the bucket, or mend R2_BUCKET",
+	DockerUnavailable:   "start docker, or let this user use it",
+	PostgresUnavailable: "see the logs of the postgres-splice container",
+	TablesLocked:        "wait for the migration to end, then: canton-backup backup",
+	Stalled:             "check the network to the target, then: canton-backup backup",
+	DumpTruncated:       "see the logs of the postgres-splice container",
+	UploadFailed:        "check the targets with: canton-backup doctor",
+	SetNotFound:         "list the sets with: canton-backup list",
+}
+
+// NextStep returns what the operator does about an error of that name.
+func NextStep(name string) string {
+	if step, ok := nextSteps[name]; ok {
+		return step
+	}
+	return "see the run in the Temporal UI, then: canton-backup backup"
+}
+
+// classify returns the name of an error and whether trying again may help.
+func classify(err error) (name string, retry bool) {
+	var problems *config.Error
+	if errors.As(err, &problems) {
+		return ConfigInvalid, false
+	}
+	for _, r := range rules {
+		if errors.Is(err, r.is) {
+			return r.name, r.retry
+		}
+	}
+	return StepFailed, true
+}
+
+// ErrorName returns the name under which the table knows a domain error.
+func ErrorName(err error) string {
+	name, _ := classify(err)
+	return name
+}
+
+// mapped turns a domain error into what Temporal stores. Only its text goes: causes may hold what must not be stored.
+func mapped(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errStopping) {
+		err = cause
+	} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return ctx.Err() // Temporal knows a cancellation by its own error
+	}
+	name, retry := classify(err)
+	options := temporal.ApplicationErrorOptions{NonRetryable: !retry}
+	var wait *notify.RetryError
+	if errors.As(err, &wait) {
+		options.NextRetryDelay = wait.After
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), name, options)
+}

@@ -1,0 +1,195 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/canton"
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
+	"canton-backup/internal/store"
+)
+
+// Node looks at the node before anything is done to it.
+type Node struct{ *Host }
+
+// PreflightInput begins a run.
+type PreflightInput struct {
+	Set backupset.ID `json:"set"`
+}
+
+// Plan is what Preflight found out and the later steps go by: settings that do not change within a run, and the node's facts. No secret.
+type Plan struct {
+	Node        string              `json:"node"`
+	Network     string              `json:"network"`
+	Container   string              `json:"container"` // name of the postgres container
+	Validator   string              `json:"validator_db"`
+	Participant string              `json:"participant_db"`
+	Codec       backupset.Codec     `json:"codec"`
+	Targets     []Target            `json:"targets"` // empty: sets stay on this host
+	Facts       backupset.NodeFacts `json:"facts"`
+	Estimate    int64               `json:"estimate"` // bytes that the set may need
+	LastGood    backupset.ID        `json:"last_good,omitempty"`
+	Warnings    []string            `json:"warnings,omitempty"`
+}
+
+// Target is a place that gets a copy of each set.
+type Target struct {
+	Kind     config.Kind `json:"kind"`
+	Location string      `json:"location"`
+}
+
+// Preflight clears what earlier runs left, finds node and databases, and checks disk and targets. A target that does not answer is a
+// warning here: the set is worth having on this host, and Upload says what is wrong with the target.
+func (n *Node) Preflight(ctx context.Context, in PreflightInput) (Plan, error) {
+	var plan Plan
+	err := withHeartbeat(ctx, func() Progress { return Progress{Phase: "looking at node and targets"} }, func(ctx context.Context) error {
+		var err error
+		plan, err = n.preflight(ctx, in)
+		return err
+	})
+	return plan, err
+}
+
+func (n *Node) preflight(ctx context.Context, in PreflightInput) (Plan, error) {
+	settings, err := n.settings()
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Node: settings.Node.Name, Network: settings.Node.Network, Codec: settings.Codec, Warnings: settings.Warnings}
+	local, err := n.Local(settings)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := n.clear(ctx, settings, local, &plan); err != nil {
+		return Plan{}, err
+	}
+	if err := n.inspect(ctx, settings, &plan); err != nil {
+		return Plan{}, err
+	}
+	if err := n.room(ctx, settings, local, &plan); err != nil {
+		return Plan{}, err
+	}
+	for _, kind := range settings.Targets {
+		target, err := n.Remote(settings, kind)
+		if err != nil {
+			return Plan{}, err
+		}
+		plan.Targets = append(plan.Targets, Target{Kind: kind, Location: target.Location()})
+		if err := target.Check(ctx); err != nil && ctx.Err() == nil {
+			plan.Warnings = append(plan.Warnings, fmt.Sprintf("%s does not answer: %v", target.Location(), err))
+		}
+	}
+	return plan, ctx.Err()
+}
+
+// clear ends and removes what killed workers left: helper containers, staged dumps, open sets.
+func (n *Node) clear(ctx context.Context, s config.Settings, local LocalStore, plan *Plan) error {
+	if _, err := n.Docker.Ping(ctx); err != nil {
+		return err
+	}
+	helpers, err := n.Docker.RemoveHelpers(ctx, s.Node.Name)
+	if err != nil {
+		return err
+	}
+	if helpers > 0 {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("ended %d helper container(s) of an earlier run", helpers))
+	}
+	if err := emptyStaging(s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(staging(s), 0o700); err != nil {
+		return fmt.Errorf("make staging folder: %w", err)
+	}
+	if _, err := catalog.Sweep(ctx, local, owner(s)); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (n *Node) inspect(ctx context.Context, s config.Settings, plan *Plan) (err error) {
+	query := nodeQuery(s)
+	node, err := canton.Find(ctx, n.Docker, query)
+	if err != nil {
+		return err
+	}
+	plan.Container, plan.Facts = node.Postgres.Name, node.Facts()
+	session, err := node.Server(n.Docker, s.Node.Name, staging(s)).Open(ctx, "postgres", "preflight")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	strays, err := session.EndStrays(ctx)
+	if err != nil {
+		return err
+	}
+	if strays > 0 {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("ended %d database session(s) of an earlier run", strays))
+	}
+	all, err := canton.ServerFacts(ctx, session, &plan.Facts)
+	if err != nil {
+		return err
+	}
+	databases, err := node.Resolve(query, all)
+	if err != nil {
+		return err
+	}
+	plan.Validator, plan.Participant = databases.Validator, databases.Participant
+	// A dump is at most as large as the database: what bytea gains as hex text, compression takes away again.
+	plan.Estimate = all[databases.Validator] + all[databases.Participant]
+	return nil
+}
+
+func nodeQuery(s config.Settings) canton.Query {
+	return canton.Query{Project: s.Node.ComposeProject, ValidatorDB: s.Node.ValidatorDB, ParticipantDB: s.Node.ParticipantDB}
+}
+
+// room refuses to begin when the set may not fit. The last set tells best how large this one will be.
+func (n *Node) room(ctx context.Context, s config.Settings, local LocalStore, plan *Plan) error {
+	sets, err := catalog.List(ctx, local, owner(s))
+	if err != nil {
+		return err
+	}
+	last, err := sets.Find(catalog.Latest)
+	switch {
+	case err == nil:
+		plan.Estimate = last.Manifest.Bytes() * 13 / 10
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	for _, e := range sets.Sets {
+		if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass {
+			plan.LastGood = e.Manifest.Set
+			break
+		}
+	}
+	free, err := local.Free(ctx)
+	if err != nil {
+		return err
+	}
+	if need := plan.Estimate + reserve; free < need {
+		return fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(), size(free), size(plan.Estimate), size(reserve))
+	}
+	return nil
+}
+
+// reserve is never used: the disk is often the database's own, and a full one stops the validator (law 12).
+const reserve = 256 << 20
+
+// spaceCheckEvery bounds how much a dump can write between two looks at the disk.
+const spaceCheckEvery = time.Second
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	default:
+		return fmt.Sprintf("%d bytes", n)
+	}
+}

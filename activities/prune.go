@@ -1,0 +1,100 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
+	"canton-backup/internal/retention"
+	"canton-backup/internal/store"
+)
+
+// Prunes deletes the sets that retention releases.
+type Prunes struct{ *Host }
+
+// PruneInput asks for a prune of one store.
+type PruneInput struct {
+	Set    backupset.ID `json:"set,omitempty"`    // the set just made: it must be there, whole, or nothing is pruned
+	Target config.Kind  `json:"target,omitempty"` // of PruneRemote
+}
+
+// Pruned says what was deleted, and why what stayed, stayed.
+type Pruned struct {
+	Location string         `json:"location"`
+	Removed  []backupset.ID `json:"removed,omitempty"`
+	Kept     int            `json:"kept"`
+	Swept    []string       `json:"swept,omitempty"` // leftovers of interrupted runs
+}
+
+var errSetNotThere = errors.New("the new set is not whole there, nothing is pruned")
+
+// PruneLocal prunes this host's sets.
+func (p *Prunes) PruneLocal(ctx context.Context, in PruneInput) (Pruned, error) {
+	return p.prune(ctx, in, func(s config.Settings) (store.Store, error) { return p.Local(s) })
+}
+
+// PruneRemote prunes the sets at one target.
+func (p *Prunes) PruneRemote(ctx context.Context, in PruneInput) (Pruned, error) {
+	return p.prune(ctx, in, func(s config.Settings) (store.Store, error) { return p.target(s, in.Target) })
+}
+
+func (p *Prunes) prune(ctx context.Context, in PruneInput, open func(config.Settings) (store.Store, error)) (Pruned, error) {
+	var pruned Pruned
+	err := withHeartbeat(ctx, func() Progress { return Progress{Phase: "pruning"} }, func(ctx context.Context) error {
+		settings, err := p.settings()
+		if err != nil {
+			return err
+		}
+		s, err := open(settings)
+		if err != nil {
+			return err
+		}
+		pruned, err = p.apply(ctx, settings, s, in.Set)
+		return err
+	})
+	return pruned, err
+}
+
+func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.Store, newest backupset.ID) (Pruned, error) {
+	pruned := Pruned{Location: s.Location()}
+	listing, err := catalog.List(ctx, s, owner(settings))
+	if err != nil {
+		return pruned, err
+	}
+	if newest != "" {
+		e, err := listing.Find(string(newest))
+		if err != nil || !e.Own || e.Damage != "" {
+			return pruned, fmt.Errorf("prune %s: %w: set %s %s", s.Location(), errSetNotThere, newest, e.Damage)
+		}
+	}
+	if err := os.MkdirAll(staging(settings), 0o700); err != nil {
+		return pruned, fmt.Errorf("make staging folder: %w", err)
+	}
+	for _, id := range retention.Released(PlanPrune(p.Now(), listing, settings.Retention)) {
+		e, err := listing.Find(string(id))
+		if err != nil {
+			return pruned, err
+		}
+		if err := catalog.Remove(ctx, s, owner(settings), e.Manifest, staging(settings)); err != nil {
+			return pruned, err
+		}
+		pruned.Removed = append(pruned.Removed, id)
+	}
+	pruned.Kept = len(listing.Sets) - len(pruned.Removed)
+	pruned.Swept, err = catalog.Sweep(ctx, s, owner(settings))
+	return pruned, err
+}
+
+// PlanPrune applies the retention settings to a listing. The command line prints the same plan that the activity executes.
+func PlanPrune(now time.Time, l catalog.Listing, r config.Retention) []retention.Decision {
+	sets := make([]retention.Set, len(l.Sets))
+	for i, e := range l.Sets {
+		sets[i] = retention.Set{ID: e.Manifest.Set, Own: e.Own, Verdict: e.Manifest.Verdict, Complete: e.Damage == ""}
+	}
+	return retention.Plan(now, sets, retention.Policy{MaxAge: time.Duration(r.Days) * 24 * time.Hour, KeepLast: r.KeepLast})
+}

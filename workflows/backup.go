@@ -1,0 +1,279 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"canton-backup/activities"
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/config"
+	"canton-backup/internal/notify"
+)
+
+// BackupInput is the input of Backup. The zero value is a plain backup.
+type BackupInput struct {
+	Reason string `json:"reason,omitempty"` // why an operator asked for it; goes into the manifest
+}
+
+// Outcome is how a backup ended.
+type Outcome string
+
+// The outcomes of a backup that did not fail.
+const (
+	Done       Outcome = "done"
+	Incomplete Outcome = "incomplete" // the set is sealed, and at least one of several targets has not got it
+)
+
+// BackupResult is the result of Backup.
+type BackupResult struct {
+	Set              backupset.ID      `json:"set"`
+	Outcome          Outcome           `json:"outcome"`
+	Verdict          backupset.Verdict `json:"verdict"`
+	Checks           []backupset.Check `json:"checks"`
+	Bytes            int64             `json:"bytes"`
+	Targets          []TargetResult    `json:"targets,omitempty"`
+	Warnings         []string          `json:"warnings,omitempty"`
+	AlertUndelivered string            `json:"alert_undelivered,omitempty"`
+}
+
+// TargetResult is what became of one target's copy.
+type TargetResult struct {
+	Target   config.Kind `json:"target"`
+	Location string      `json:"location"`
+	Error    string      `json:"error,omitempty"` // "Name: text", empty when the copy was verified there
+	Removed  int         `json:"removed"`         // sets pruned
+}
+
+// Backup makes one backup set of the node whose queue it runs on, copies it to the targets and prunes. The operator hears of a
+// failure; a run that finds the node busy and one that was cancelled raise no alarm.
+func Backup(ctx workflow.Context, in BackupInput) (BackupResult, error) {
+	var result BackupResult
+	err := underLock(ctx, BackupNode, in, &result)
+	switch {
+	case err == nil && result.Outcome == Done:
+		return result, nil
+	case err == nil:
+		result.AlertUndelivered = alarm(ctx, notify.Alert{Step: "Upload", Cause: failedTargets(result.Targets), Next: activities.NextStep(activities.UploadFailed),
+			Set: result.Set, LastGood: result.Set})
+		return result, nil
+	}
+	name, text := cause(err)
+	if name == activities.NodeBusy || temporal.IsCanceledError(err) {
+		return result, err
+	}
+	alarm(ctx, notify.Alert{Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
+	return result, err
+}
+
+// alarm tells the operator, on a context that survives a cancellation. An alert that cannot be delivered is recorded, here and in the
+// history; it is no second failure. It returns why the alert did not go out.
+func alarm(ctx workflow.Context, alert notify.Alert) string {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	alert.Run = workflow.GetInfo(ctx).WorkflowExecution.ID
+	var notified activities.Notified
+	err := workflow.ExecuteActivity(alertClass.options(ctx, alert.Step+" failed"), alerts.Notify, alert).Get(ctx, &notified)
+	if err != nil {
+		_, notified.Why = cause(err)
+	}
+	if notified.Why != "" {
+		workflow.GetLogger(ctx).Warn("✗ Alert not delivered: "+notified.Why, RunLogKey, true)
+	}
+	return notified.Why
+}
+
+// BackupNode is the body of Backup, run under the node's lock.
+func BackupNode(ctx workflow.Context, in BackupInput) (BackupResult, error) {
+	journal, err := newJournal(ctx)
+	if err != nil {
+		return BackupResult{}, err
+	}
+	run := &backup{journal: journal, in: in, set: backupset.NewID(workflow.Now(ctx))}
+	result, err := run.run(ctx)
+	if err != nil {
+		name, text := cause(err)
+		if temporal.IsCanceledError(err) {
+			name, text = "Cancelled", "the run was cancelled"
+		}
+		journal.say(ctx, "✗ Backup failed at %s: %s: %s", step(err), name, text)
+	}
+	return result, err
+}
+
+// backup is one run.
+type backup struct {
+	*journal
+	in          BackupInput
+	set         backupset.ID
+	plan        activities.Plan
+	validator   activities.Dump
+	participant activities.Dump
+	sealed      activities.Sealed
+	targets     []TargetResult
+}
+
+// run is the life of a backup set.
+func (b *backup) run(ctx workflow.Context) (BackupResult, error) {
+	for _, step := range []func(workflow.Context) error{b.preflight, b.dumpValidator, b.dumpParticipant, b.seal, b.upload, b.prune} {
+		if err := step(ctx); err != nil {
+			return BackupResult{}, err
+		}
+	}
+	return b.result(ctx)
+}
+
+func (b *backup) preflight(ctx workflow.Context) error {
+	err := workflow.ExecuteActivity(lookClass.options(ctx, string(b.set)), node.Preflight, activities.PreflightInput{Set: b.set}).Get(ctx, &b.plan)
+	if err != nil {
+		return err
+	}
+	kinds := "skip"
+	for i, t := range b.plan.Targets {
+		if i == 0 {
+			kinds = string(t.Kind)
+		} else {
+			kinds += "," + string(t.Kind)
+		}
+	}
+	b.say(ctx, "Starting backup — network: %s, type: %s", b.plan.Network, kinds)
+	b.say(ctx, "PostgreSQL container: %s", b.plan.Container)
+	for _, w := range b.plan.Warnings {
+		b.say(ctx, "⚠ %s", w)
+	}
+	return nil
+}
+
+func (b *backup) dumpValidator(ctx workflow.Context) error {
+	b.say(ctx, "Dumping validator DB...")
+	err := workflow.ExecuteActivity(dumpClass.options(ctx, b.plan.Validator), dumps.DumpValidator, activities.DumpInput{Set: b.set, Plan: b.plan}).Get(ctx, &b.validator)
+	if err == nil {
+		b.sayDump(ctx, b.validator)
+	}
+	return err
+}
+
+// dumpParticipant begins only now, with the validator's dump complete and in its hands (law 1).
+func (b *backup) dumpParticipant(ctx workflow.Context) error {
+	b.say(ctx, "Dumping participant DB (%s)...", b.plan.Participant)
+	in := activities.DumpParticipantInput{DumpInput: activities.DumpInput{Set: b.set, Plan: b.plan}, Validator: b.validator}
+	err := workflow.ExecuteActivity(dumpClass.options(ctx, b.plan.Participant), dumps.DumpParticipant, in).Get(ctx, &b.participant)
+	if err == nil {
+		b.sayDump(ctx, b.participant)
+	}
+	return err
+}
+
+func (b *backup) sayDump(ctx workflow.Context, d activities.Dump) {
+	b.say(ctx, "✓ %s — %s", d.Component.File, human(d.Component.Size))
+}
+
+func (b *backup) seal(ctx workflow.Context) error {
+	in := activities.SealInput{Set: b.set, Reason: b.in.Reason, Plan: b.plan, Validator: b.validator, Participant: b.participant}
+	if err := workflow.ExecuteActivity(sealClass.options(ctx, string(b.set)), sets.Seal, in).Get(ctx, &b.sealed); err != nil {
+		return err
+	}
+	for _, c := range b.sealed.Checks {
+		if c.Verdict != backupset.Pass {
+			b.say(ctx, "⚠ Check %s: %s — %s", c.Name, c.Verdict, c.Detail)
+		}
+	}
+	b.say(ctx, "✓ Set %s sealed — pair: %s", b.set, b.sealed.Verdict)
+	return nil
+}
+
+// upload copies to all targets at once; one that fails does not keep the others from theirs.
+func (b *backup) upload(ctx workflow.Context) error {
+	futures := make([]workflow.Future, len(b.plan.Targets))
+	for i, t := range b.plan.Targets {
+		b.say(ctx, "Syncing to %s ...", t.Location)
+		futures[i] = workflow.ExecuteActivity(uploadClass.options(ctx, t.Location), sets.Upload, activities.UploadInput{Set: b.set, Target: t.Kind})
+	}
+	var failed error
+	for i, t := range b.plan.Targets {
+		outcome := TargetResult{Target: t.Kind, Location: t.Location}
+		err := futures[i].Get(ctx, nil)
+		switch {
+		case err == nil:
+			b.say(ctx, "✓ %s upload complete", t.Kind)
+		case ctx.Err() != nil || temporal.IsCanceledError(err):
+			return err
+		default:
+			name, text := cause(err)
+			outcome.Error, failed = name+": "+text, err
+			b.say(ctx, "✗ %s upload failed: %s", t.Kind, outcome.Error)
+		}
+		b.targets = append(b.targets, outcome)
+	}
+	if failed != nil && len(b.good()) == 0 {
+		return failed
+	}
+	return nil
+}
+
+func (b *backup) good() []int {
+	var good []int
+	for i, t := range b.targets {
+		if t.Error == "" {
+			good = append(good, i)
+		}
+	}
+	return good
+}
+
+// prune goes over the targets that hold the new set, and over this host only when all of them do: what did not get away yet
+// stays here. A prune that fails costs disk, not data: the set is good, so it is a warning.
+func (b *backup) prune(ctx workflow.Context) error {
+	if len(b.good()) == len(b.targets) {
+		if _, err := b.pruned(ctx, prunes.PruneLocal, activities.PruneInput{Set: b.set}, "local"); err != nil {
+			return err
+		}
+	}
+	for _, i := range b.good() {
+		removed, err := b.pruned(ctx, prunes.PruneRemote, activities.PruneInput{Set: b.set, Target: b.targets[i].Target}, string(b.targets[i].Target))
+		if err != nil {
+			return err
+		}
+		b.targets[i].Removed = removed
+	}
+	return nil
+}
+
+func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneInput, where string) (int, error) {
+	var pruned activities.Pruned
+	err := workflow.ExecuteActivity(pruneClass.options(ctx, where), activity, in).Get(ctx, &pruned)
+	if ctx.Err() != nil || temporal.IsCanceledError(err) {
+		return 0, err
+	}
+	if err != nil {
+		name, text := cause(err)
+		b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("prune of %s failed: %s: %s", where, name, text))
+		b.say(ctx, "⚠ Prune of %s failed: %s: %s", where, name, text)
+		return 0, nil
+	}
+	if len(pruned.Removed) > 0 {
+		b.say(ctx, "✓ Pruned %d old set(s) at %s", len(pruned.Removed), pruned.Location)
+	}
+	return len(pruned.Removed), nil
+}
+
+func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
+	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings}
+	if len(b.good()) < len(b.targets) {
+		r.Outcome = Incomplete
+		b.say(ctx, "⚠ Backup completed, %d of %d targets failed", len(b.targets)-len(b.good()), len(b.targets))
+		return r, nil
+	}
+	b.say(ctx, "✓ Backup completed successfully")
+	return r, nil
+}
+
+func failedTargets(targets []TargetResult) string {
+	text := ""
+	for _, t := range targets {
+		if t.Error != "" {
+			text += fmt.Sprintf("%s: %s\n", t.Location, t.Error)
+		}
+	}
+	return text
+}

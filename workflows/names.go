@@ -1,0 +1,55 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+const (
+	queuePrefix = "canton-backup/"
+
+	// ProgressQuery asks a node's running body for its Progress.
+	ProgressQuery = "progress"
+
+	// RunLogKey marks the log records that are lines of the run's log: backup.log and the terminal show them.
+	RunLogKey = "run_log"
+)
+
+// Queue is the task queue of everything that touches the node's host.
+func Queue(node string) string { return queuePrefix + node }
+
+// LockID is the workflow id of a node's body. Temporal runs one workflow of an id at a time, which is the lock: backup,
+// restore, drill and prune of one node never overlap, whoever started them (law 8), and it cannot stay behind locked.
+func LockID(node string) string { return "node/" + node }
+
+// ScheduleID is the id of a node's schedule, and the beginning of the ids of the runs that it starts.
+func ScheduleID(node string) string { return "backup-" + node }
+
+// nodeOf finds the node's name: the queue is its own, so that "{}" is a complete input.
+func nodeOf(ctx workflow.Context) (string, error) {
+	node, ok := strings.CutPrefix(workflow.GetInfo(ctx).TaskQueueName, queuePrefix)
+	if !ok || node == "" {
+		return "", temporal.NewNonRetryableApplicationError("start this workflow on the queue "+queuePrefix+"<node>, not on "+workflow.GetInfo(ctx).TaskQueueName, "WrongQueue", nil)
+	}
+	return node, nil
+}
+
+// Search attributes, for lists in the UI.
+var (
+	AttributeNode    = temporal.NewSearchAttributeKeyKeyword("CantonNode")
+	AttributeNetwork = temporal.NewSearchAttributeKeyKeyword("CantonNetwork")
+	AttributeSet     = temporal.NewSearchAttributeKeyKeyword("BackupSet")
+	AttributeOutcome = temporal.NewSearchAttributeKeyKeyword("BackupOutcome")
+	AttributeBytes   = temporal.NewSearchAttributeKeyInt64("BackupBytes")
+)
+
+// Register offers every workflow to a worker, for production and tests alike.
+func Register(r worker.WorkflowRegistry) {
+	r.RegisterWorkflow(Backup)
+	r.RegisterWorkflow(BackupNode)
+	r.RegisterWorkflow(Prune)
+	r.RegisterWorkflow(PruneNode)
+}

@@ -1,0 +1,56 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"canton-backup/activities"
+)
+
+// Typed nil handles: activities are named by their methods, so that a rename is seen by the compiler.
+var (
+	node   *activities.Node
+	dumps  *activities.Dumps
+	sets   *activities.Sets
+	prunes *activities.Prunes
+	alerts *activities.Alerts
+)
+
+// payloadTooLarge is what the SDK calls an oversized result; retrying it would go on for ever.
+const payloadTooLarge = "payloadSizeError"
+
+// class is how long a kind of step may take and how often it is tried.
+type class struct {
+	attempt  time.Duration // one attempt
+	total    time.Duration // all attempts and pauses
+	silence  time.Duration // between heartbeats, 0 for none
+	attempts int32
+	pause    time.Duration // before the second attempt, doubling from there
+}
+
+// The one table of timeouts. A worker that restarts takes its steps up at once (see worker.Adopt), so that silence only has
+// to notice a host that is gone.
+var (
+	lookClass   = class{attempt: 10 * time.Minute, total: 20 * time.Minute, silence: time.Minute, attempts: 4, pause: 3 * time.Second}
+	dumpClass   = class{attempt: 12 * time.Hour, total: 24 * time.Hour, silence: time.Minute, attempts: 6, pause: 5 * time.Second}
+	sealClass   = class{attempt: 2 * time.Hour, total: 4 * time.Hour, silence: time.Minute, attempts: 4, pause: 3 * time.Second}
+	uploadClass = class{attempt: 24 * time.Hour, total: 36 * time.Hour, silence: time.Minute, attempts: 7, pause: 5 * time.Second}
+	pruneClass  = class{attempt: time.Hour, total: 2 * time.Hour, silence: time.Minute, attempts: 3, pause: 5 * time.Second}
+	alertClass  = class{attempt: 30 * time.Second, total: 30 * time.Minute, attempts: 8, pause: 5 * time.Second}
+)
+
+func (c class) options(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout:    c.attempt,
+		ScheduleToCloseTimeout: c.total,
+		HeartbeatTimeout:       c.silence,
+		WaitForCancellation:    true,
+		Summary:                summary,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: c.pause, BackoffCoefficient: 2, MaximumInterval: 2 * time.Minute, MaximumAttempts: c.attempts,
+			NonRetryableErrorTypes: []string{payloadTooLarge},
+		},
+	})
+}
