@@ -1,0 +1,168 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
+
+	"canton-backup/internal/store"
+)
+
+// partSizeFor raises the wanted part size, by whole MiB, until 10,000 parts hold size bytes.
+func partSizeFor(size, want int64) int64 {
+	need := (size + maxParts - 1) / maxParts
+	if need <= want {
+		return want
+	}
+	return (need + mebibyte - 1) / mebibyte * mebibyte
+}
+
+// transfer is one multipart upload under way.
+type transfer struct {
+	*Store
+	upload upload
+	there  map[int32]types.Part // parts that an interrupted Put left at the server
+
+	mu       sync.Mutex
+	parts    []types.CompletedPart // by number - 1
+	sent     int64
+	progress func(int64)
+}
+
+func (s *Store) putParts(ctx context.Context, name string, file store.File, source *store.Source, progress func(int64)) error {
+	up, there, err := s.beginUpload(ctx, name, file)
+	if err != nil {
+		return err
+	}
+	count := (file.Size + up.PartSize - 1) / up.PartSize
+	t := &transfer{Store: s, upload: up, there: there, parts: make([]types.CompletedPart, count), progress: progress}
+	sums, err := t.sendAll(ctx, file, source)
+	if err == nil {
+		err = source.Verify()
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return t.giveUp(ctx, err)
+	}
+	if err := s.complete(ctx, name, up, t.parts); err != nil {
+		// The server may have completed an earlier try whose answer was lost, or somebody was faster: look.
+		if !taken(err) && !hasCode(err, "NoSuchUpload") {
+			return err
+		}
+		switch held := s.holds(ctx, name, file); {
+		case held == nil:
+			return s.endUpload(ctx, up)
+		case errors.Is(held, store.ErrNotFound):
+			return err
+		default:
+			return t.giveUp(ctx, held)
+		}
+	}
+	if err := s.verify(ctx, name, file, multipartETag(sums)); err != nil {
+		return err
+	}
+	// The object is whole and proven. A ledger that cannot be removed now is removed by Sweep.
+	_ = s.remove(ctx, up.ledger)
+	return nil
+}
+
+// giveUp drops the upload when its content is of no use to a later Put; otherwise it stays for that one.
+func (t *transfer) giveUp(ctx context.Context, cause error) error {
+	if !isFinal(cause) {
+		return cause
+	}
+	if err := t.endUpload(ctx, t.upload); err != nil {
+		return fmt.Errorf("%w (and its upload stays: %w)", cause, err)
+	}
+	return cause
+}
+
+// sendAll reads the source once from front to end, so that every digest is over the same bytes, into as many buffers as parts
+// may be under way. It returns the parts' MD5s, joined.
+func (t *transfer) sendAll(ctx context.Context, file store.File, source *store.Source) ([]byte, error) {
+	buffers := make(chan []byte, t.cfg.Concurrency)
+	for range min(t.cfg.Concurrency, len(t.parts)) {
+		buffers <- make([]byte, t.upload.PartSize)
+	}
+	var sums []byte
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range t.parts {
+		var buf []byte
+		select {
+		case buf = <-buffers:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		number := int32(i + 1)
+		content := buf[:min(t.upload.PartSize, file.Size-int64(i)*t.upload.PartSize)]
+		if err := readFull(source, content); err != nil {
+			group.Go(func() error { return err })
+			break
+		}
+		sum := md5.Sum(content)
+		sums = append(sums, sum[:]...)
+		if part, ok := t.there[number]; ok && aws.ToInt64(part.Size) == int64(len(content)) && etag(part.ETag) == hex.EncodeToString(sum[:]) {
+			t.done(number, part.ETag, int64(len(content)))
+			buffers <- buf
+			continue
+		}
+		group.Go(func() error {
+			got, err := t.client.UploadPart(ctx, &s3.UploadPartInput{
+				Bucket: t.bucket(), Key: t.key(t.upload.Name), UploadId: aws.String(t.upload.ID), PartNumber: aws.Int32(number),
+				Body: bytes.NewReader(content), ContentMD5: base64MD5(sum),
+			})
+			if err != nil {
+				return fmt.Errorf("send part %d of %d: %w", number, len(t.parts), err)
+			}
+			t.done(number, got.ETag, int64(len(content)))
+			buffers <- buf
+			return nil
+		})
+	}
+	return sums, group.Wait()
+}
+
+// done records a part that is at the server. It returns after progress did: the next read of the source comes later.
+func (t *transfer) done(number int32, etag *string, size int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parts[number-1] = types.CompletedPart{PartNumber: aws.Int32(number), ETag: etag}
+	t.sent += size
+	t.progress(t.sent)
+}
+
+// complete makes the object of the parts, unless the name was taken meanwhile. Servers that cannot ask this atomically get a
+// look just before.
+func (s *Store) complete(ctx context.Context, name string, up upload, parts []types.CompletedPart) error {
+	call := func(ifNoneMatch *string) error {
+		_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: s.bucket(), Key: s.key(name), UploadId: aws.String(up.ID),
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}, IfNoneMatch: ifNoneMatch,
+		})
+		return err
+	}
+	if _, err := s.head(ctx, name); err == nil {
+		return errTaken
+	}
+	err := call(aws.String("*"))
+	if knowsNoConditions(err) {
+		err = call(nil)
+	}
+	if err != nil {
+		return fmt.Errorf("complete upload of %d parts: %w", len(parts), err)
+	}
+	return nil
+}
