@@ -32,6 +32,7 @@ type Host struct {
 	Remote       func(config.Settings, config.Kind) (store.Store, error)
 	Notifier     func(config.Telegram) notify.Notifier
 	Program      string // name and version, for manifests
+	Searchable   bool   // the cluster knows our search attributes: a run that sets an unknown one would never get on
 	Now          func() time.Time
 }
 

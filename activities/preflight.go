@@ -34,6 +34,7 @@ type Plan struct {
 	Facts       backupset.NodeFacts `json:"facts"`
 	Estimate    int64               `json:"estimate"` // bytes that the set may need
 	LastGood    backupset.ID        `json:"last_good,omitempty"`
+	Searchable  bool                `json:"searchable"` // search attributes may be set
 	Warnings    []string            `json:"warnings,omitempty"`
 }
 
@@ -60,7 +61,7 @@ func (n *Node) preflight(ctx context.Context, in PreflightInput) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Node: settings.Node.Name, Network: settings.Node.Network, Codec: settings.Codec, Warnings: settings.Warnings}
+	plan := Plan{Node: settings.Node.Name, Network: settings.Node.Network, Codec: settings.Codec, Warnings: settings.Warnings, Searchable: n.Searchable}
 	local, err := n.Local(settings)
 	if err != nil {
 		return Plan{}, err

@@ -128,6 +128,7 @@ func (b *backup) preflight(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	b.mark(ctx, AttributeNode.ValueSet(b.plan.Node), AttributeNetwork.ValueSet(b.plan.Network), AttributeSet.ValueSet(string(b.set)))
 	kinds := "skip"
 	for i, t := range b.plan.Targets {
 		if i == 0 {
@@ -261,11 +262,24 @@ func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
 	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings}
 	if len(b.good()) < len(b.targets) {
 		r.Outcome = Incomplete
+	}
+	b.mark(ctx, AttributeOutcome.ValueSet(string(r.Outcome)), AttributeBytes.ValueSet(b.sealed.Bytes))
+	if r.Outcome == Incomplete {
 		b.say(ctx, "⚠ Backup completed, %d of %d targets failed", len(b.targets)-len(b.good()), len(b.targets))
 		return r, nil
 	}
 	b.say(ctx, "✓ Backup completed successfully")
 	return r, nil
+}
+
+// mark sets search attributes, for lists in the UI. Without them the run is as good.
+func (b *backup) mark(ctx workflow.Context, updates ...temporal.SearchAttributeUpdate) {
+	if !b.plan.Searchable {
+		return
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
+		workflow.GetLogger(ctx).Warn("set search attributes: " + err.Error())
+	}
 }
 
 func failedTargets(targets []TargetResult) string {

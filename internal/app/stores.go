@@ -1,0 +1,52 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"canton-backup/activities"
+	"canton-backup/internal/config"
+	"canton-backup/internal/docker"
+	"canton-backup/internal/notify"
+	"canton-backup/internal/store"
+	"canton-backup/internal/store/dir"
+	"canton-backup/internal/store/rsync"
+	"canton-backup/internal/store/s3"
+)
+
+// newHost gives the activities what they work with.
+func newHost(settingsFile, program string, engine *docker.Client) *activities.Host {
+	return &activities.Host{
+		SettingsFile: settingsFile,
+		Docker:       engine,
+		Local:        func(s config.Settings) (activities.LocalStore, error) { return LocalStore(s) },
+		Remote:       RemoteStore,
+		Notifier: func(t config.Telegram) notify.Notifier {
+			return notify.Telegram{API: t.API, Token: t.Token, ChatID: t.ChatID}
+		},
+		Program: program,
+		Now:     time.Now,
+	}
+}
+
+// LocalStore opens the store on this host.
+func LocalStore(s config.Settings) (*dir.Store, error) {
+	return dir.New(dir.Config{Path: s.BackupDir, Owner: s.Node.Name})
+}
+
+// RemoteStore opens a target. This is the one list of kinds.
+func RemoteStore(s config.Settings, kind config.Kind) (store.Store, error) {
+	switch kind {
+	case config.Rsync:
+		return rsync.New(rsync.Config{Host: s.Rsync.Host, Path: s.Rsync.Path, Port: s.Rsync.Port, KeyFile: s.Rsync.KeyFile, KnownHostsFile: s.Rsync.KnownHosts, Owner: s.Node.Name})
+	case config.R2:
+		return s3.New(s3.Config{
+			Kind: string(kind), Endpoint: s.R2.Endpoint, Region: "auto", Bucket: s.R2.Bucket,
+			// One bucket may serve several nodes: each has a folder of its own.
+			Prefix:    s.Node.Network + "/" + s.Node.Name,
+			AccessKey: s.R2.AccessKey, SecretKey: s.R2.SecretKey,
+		})
+	default:
+		return nil, fmt.Errorf("open target: %q is unknown", kind)
+	}
+}

@@ -1,0 +1,178 @@
+// Package app puts the parts together: it is the only place that builds stores, connections and workers.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"canton-backup/activities"
+	"canton-backup/internal/config"
+	"canton-backup/internal/docker"
+	"canton-backup/internal/temporalclient"
+	"canton-backup/internal/temporalserver"
+	"canton-backup/workflows"
+)
+
+// ErrWorkerRuns: another worker of this node runs on this host.
+var ErrWorkerRuns = errors.New("a worker of this node runs already")
+
+const (
+	dialLimit  = 30 * time.Second
+	stopLimit  = 30 * time.Second
+	atOneTime  = 4               // activities; a node's body has one, and one upload for each target
+	beatAtMost = 2 * time.Second // between heartbeats that are really sent: the progress that people see
+)
+
+// Worker is a running worker, with its own Temporal server unless a cluster is configured.
+type Worker struct {
+	Client   client.Client
+	Settings config.Settings
+	UIURL    string // of the embedded server's web UI, empty without one
+	Failed   <-chan error
+
+	lock   *flock.Flock
+	server *temporalserver.Server
+	docker *docker.Client
+	worker worker.Worker
+	runLog *runLog
+}
+
+// StartWorker brings a worker up: settings, lock, Temporal, queue. It does not touch the schedule. On an error all of it is down again.
+func StartWorker(ctx context.Context, settingsFile, program string, logger *slog.Logger) (_ *Worker, err error) {
+	settings, err := config.Load(settingsFile)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{Settings: settings}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Stop())
+		}
+	}()
+	if w.lock, err = lockNode(settings); err != nil {
+		return nil, err
+	}
+	if w.runLog, err = openRunLog(settings); err != nil {
+		return nil, err
+	}
+	logger = slog.New(w.runLog.handler(logger.Handler()))
+	failed := make(chan error, 2)
+	w.Failed = failed
+	if !temporalclient.Configured(nil) {
+		w.server, err = temporalserver.Start(ctx, temporalserver.Options{Dir: settings.Temporal.Dir, Port: settings.Temporal.Port, UIPort: settings.Temporal.UIPort,
+			Logger: logger.With("component", "temporal")})
+		if err != nil {
+			return nil, err
+		}
+		w.UIURL = w.server.UIURL()
+		go func() {
+			if err, ok := <-w.server.Failed(); ok {
+				failed <- fmt.Errorf("run temporal: %w", err)
+			}
+		}()
+	}
+	identity := workerIdentity(settings.Node.Name)
+	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: logger.With("component", "sdk")}
+	dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	if w.Client, err = temporalclient.Dial(dialCtx, target); err != nil {
+		return nil, err
+	}
+	if w.docker, err = docker.Connect(); err != nil {
+		return nil, err
+	}
+	host := newHost(settingsFile, program, w.docker)
+	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
+		logger.Warn(err.Error())
+	} else {
+		host.Searchable = true
+	}
+	if err := adopt(ctx, w.Client, settings.Node.Name, identity, logger); err != nil {
+		return nil, err
+	}
+	w.worker = worker.New(w.Client, workflows.Queue(settings.Node.Name), worker.Options{
+		MaxConcurrentActivityExecutionSize: atOneTime,
+		WorkerStopTimeout:                  stopLimit,
+		MaxHeartbeatThrottleInterval:       beatAtMost,
+		OnFatalError: func(err error) {
+			failed <- fmt.Errorf("run worker: %w", err)
+		},
+	})
+	workflows.Register(w.worker)
+	activities.Register(w.worker, host)
+	if err := w.worker.Start(); err != nil {
+		w.worker = nil
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	return w, nil
+}
+
+// Stop lets running activities give way, then takes all down.
+func (w *Worker) Stop() error {
+	var errs []error
+	if w.worker != nil {
+		w.worker.Stop()
+	}
+	if w.Client != nil {
+		w.Client.Close()
+	}
+	if w.server != nil {
+		errs = append(errs, w.server.Stop())
+	}
+	if w.docker != nil {
+		errs = append(errs, w.docker.Close())
+	}
+	if w.runLog != nil {
+		errs = append(errs, w.runLog.Close())
+	}
+	if w.lock != nil {
+		errs = append(errs, w.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// EmbeddedAddress is where the worker of this host serves Temporal.
+func EmbeddedAddress(s config.Settings) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Temporal.Port))
+}
+
+// Namespace is the Temporal namespace in use.
+func Namespace() string {
+	return temporalclient.Target{EmbeddedAddress: "127.0.0.1:0"}.NamespaceName()
+}
+
+// lockNode keeps a second worker of the node off this host: their dumps would end each other's.
+func lockNode(s config.Settings) (*flock.Flock, error) {
+	if err := os.MkdirAll(s.BackupDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make backup folder: %w", err)
+	}
+	lock := flock.New(filepath.Join(s.BackupDir, ".worker-"+s.Node.Name+".lock"), flock.SetPermissions(0o600))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock node %s: %w", s.Node.Name, err)
+	}
+	if !held {
+		return nil, fmt.Errorf("lock node %s: %w (%s is locked); stop it first, or use it: canton-backup backup", s.Node.Name, ErrWorkerRuns, lock.Path())
+	}
+	return lock, nil
+}
+
+func workerIdentity(node string) string {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	return strings.Join([]string{"canton-backup", node, hostname, ""}, "/")
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"canton-backup/internal/config"
+	"canton-backup/workflows"
+)
+
+func newBackup(c *command) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "backup", Short: "Make a backup set now and follow the run", Args: cobra.NoArgs,
+		Long: `Make a backup set now and follow the run. Prints the set's id.
+
+With a worker running, Ctrl-C detaches and the backup goes on; a second Ctrl-C cancels it. With none running the backup takes
+place in this process, and Ctrl-C cancels it.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.runBackup(cmd.Context(), reason) },
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the manifest: pre-upgrade, key-rotation, ...")
+	return cmd
+}
+
+func (c *command) runBackup(ctx context.Context, reason string) error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	var result workflows.BackupResult
+	err = c.run(ctx, settings, workflows.Backup, "manual", workflows.BackupInput{Reason: reason}, &result)
+	if err != nil {
+		return err
+	}
+	if err := c.print(result, func(w io.Writer) error { _, err := fmt.Fprintln(w, result.Set); return err }); err != nil {
+		return err
+	}
+	if result.Outcome == workflows.Incomplete {
+		return &exitError{ExitIncomplete, errors.New("the set is good, but not every target has it")}
+	}
+	return nil
+}
+
+// run starts a workflow, follows it to its end and decodes its result.
+func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind string, input, result any) (err error) {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+
+	conn, err := c.connect(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.close()) }()
+	id := fmt.Sprintf("%s-%s-%s", workflows.ScheduleID(s.Node.Name), kind, time.Now().UTC().Format("20060102T150405.000Z"))
+	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: workflows.Queue(s.Node.Name), WorkflowExecutionErrorWhenAlreadyStarted: true,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+	}, workflow, input)
+	if err != nil {
+		return fmt.Errorf("start run: %w", err)
+	}
+	f := &follower{conn: conn, node: s.Node.Name, run: run, out: c.talk(), terminal: c.Terminal && !c.json}
+	return f.follow(ctx, interrupts, result)
+}

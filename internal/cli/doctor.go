@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"canton-backup/activities"
+	"canton-backup/internal/app"
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/canton"
+	"canton-backup/internal/config"
+	"canton-backup/internal/docker"
+)
+
+// finding is one line of `doctor`; with --json this is the contract.
+type finding struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"` // OK, WARNING, FAILED
+	Detail  string `json:"detail,omitempty"`
+	Next    string `json:"next,omitempty"`
+}
+
+const (
+	ok      = "OK"
+	warning = "WARNING"
+	failed  = "FAILED"
+)
+
+func newDoctor(c *command) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Check settings, node, databases, disk, targets and worker", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &doctor{}
+			d.examine(cmd.Context(), c.file)
+			err := c.print(d.findings, func(w io.Writer) error {
+				p := &printer{w: w}
+				for _, f := range d.findings {
+					p.linef("%s: %s%s", f.Name, f.Verdict, dash(f.Detail))
+					if f.Next != "" {
+						p.linef("  Try: %s", f.Next)
+					}
+				}
+				return p.err
+			})
+			if d.failed {
+				return errors.Join(&exitError{ExitFailed, errors.New("something needs mending")}, err)
+			}
+			return err
+		},
+	}
+}
+
+func dash(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return " — " + detail
+}
+
+// doctor looks at everything a backup needs, changes nothing, and does not stop at the first defect.
+type doctor struct {
+	findings []finding
+	failed   bool
+}
+
+func (d *doctor) add(name, verdict, detail, next string) {
+	d.findings = append(d.findings, finding{name, verdict, detail, next})
+	d.failed = d.failed || verdict == failed
+}
+
+// check records an error as a failure, nil as OK with the detail.
+func (d *doctor) check(name string, err error, detail string) bool {
+	if err != nil {
+		d.add(name, failed, err.Error(), activities.NextStep(activities.ErrorName(err)))
+		return false
+	}
+	d.add(name, ok, detail, "")
+	return true
+}
+
+func (d *doctor) examine(ctx context.Context, file string) {
+	s, err := config.Load(file)
+	if d.check("settings", err, file) {
+		for _, w := range s.Warnings {
+			d.add("settings", warning, w, "")
+		}
+		d.habits(s)
+		d.stores(ctx, s)
+	}
+	d.node(ctx, s)
+	d.worker(ctx, s)
+}
+
+// habits warns of settings that are allowed and dangerous.
+func (d *doctor) habits(s config.Settings) {
+	if len(s.Targets) == 0 {
+		d.add("targets", warning, "BACKUP_TYPE=skip keeps every set on this host: a lost disk loses node and backups", "set BACKUP_TYPE=rsync or r2")
+	}
+	if s.Telegram.Token.Empty() {
+		d.add("alerts", warning, "no alert channel: nobody hears of a failed backup", "set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID")
+	}
+}
+
+func (d *doctor) stores(ctx context.Context, s config.Settings) {
+	local, err := app.LocalStore(s)
+	if err == nil {
+		var free int64
+		free, err = local.Free(ctx)
+		d.check("disk", err, fmt.Sprintf("%s free at %s", size(free), local.Location()))
+	} else {
+		d.check("disk", err, "")
+	}
+	for _, kind := range s.Targets {
+		target, err := app.RemoteStore(s, kind)
+		if err == nil {
+			err = target.Check(ctx)
+		}
+		if !d.check("target "+string(kind), err, "") {
+			continue
+		}
+		d.findings[len(d.findings)-1].Detail = target.Location()
+	}
+}
+
+func (d *doctor) node(ctx context.Context, s config.Settings) {
+	engine, err := docker.Connect()
+	var version string
+	if err == nil {
+		defer engine.Close()
+		version, err = engine.Ping(ctx)
+	}
+	if !d.check("docker", err, "engine "+version) {
+		return
+	}
+	query := canton.Query{Project: s.Node.ComposeProject, ValidatorDB: s.Node.ValidatorDB, ParticipantDB: s.Node.ParticipantDB}
+	node, err := canton.Find(ctx, engine, query)
+	if !d.check("node", err, "compose project "+node.Postgres.Project) {
+		return
+	}
+	for service, c := range map[string]*docker.Container{"participant": node.Participant, "validator": node.Validator} {
+		if c == nil || !c.Running {
+			d.add("node", warning, "the "+service+" container does not run", "start the node with its start.sh")
+		}
+	}
+	d.databases(ctx, s, engine, node, query)
+}
+
+func (d *doctor) databases(ctx context.Context, s config.Settings, engine *docker.Client, node canton.Node, query canton.Query) {
+	folder, err := os.MkdirTemp("", "canton-backup-doctor-")
+	if err != nil {
+		d.check("postgres", err, "")
+		return
+	}
+	defer os.RemoveAll(folder)
+	session, err := node.Server(engine, s.Node.Name, folder).Open(ctx, "postgres", "doctor")
+	if err != nil {
+		d.check("postgres", err, "")
+		return
+	}
+	var facts backupset.NodeFacts
+	all, err := canton.ServerFacts(ctx, session, &facts)
+	err = errors.Join(err, session.Close())
+	if !d.check("postgres", err, "PostgreSQL "+facts.ServerVersion+" in "+node.Postgres.Name) {
+		return
+	}
+	if facts.DataChecksums != "on" {
+		d.add("checksums", warning, "data checksums are off: a dump of a silently damaged page looks like any other", "with the node stopped: pg_checksums --enable")
+	}
+	databases, err := node.Resolve(query, all)
+	d.check("databases", err, fmt.Sprintf("%s %s, %s %s", databases.Validator, size(all[databases.Validator]), databases.Participant, size(all[databases.Participant])))
+}
+
+func (d *doctor) worker(ctx context.Context, s config.Settings) {
+	cl, err := dial(ctx, s)
+	if err != nil {
+		d.add("worker", failed, err.Error(), "start canton-backup-worker, e.g.: systemctl start canton-backup-worker")
+		return
+	}
+	defer cl.Close()
+	d.add("worker", ok, "", "")
+	schedule, err := showSchedule(ctx, cl, s.Node.Name)
+	switch {
+	case err != nil:
+		d.add("schedule", failed, err.Error(), "canton-backup schedule apply")
+	case schedule.Paused:
+		d.add("schedule", warning, "paused: "+schedule.Note, "canton-backup schedule resume")
+	default:
+		d.add("schedule", ok, "every "+schedule.Every.String(), "")
+	}
+}

@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/config"
+	"canton-backup/workflows"
+)
+
+// status is the output of `status`; with --json this is the contract.
+type status struct {
+	Node     string        `json:"node"`
+	Network  string        `json:"network"`
+	Stores   []storeStatus `json:"stores"`
+	Running  string        `json:"running,omitempty"` // what holds the node's lock: its newest log line
+	Worker   string        `json:"worker"`            // "running", or why it cannot be reached
+	Schedule *scheduled    `json:"schedule,omitempty"`
+	Runs     []runStatus   `json:"runs,omitempty"` // newest first
+}
+
+type storeStatus struct {
+	Store    string       `json:"store"`
+	Location string       `json:"location"`
+	LastGood backupset.ID `json:"last_good,omitempty"` // newest set whose pair is proven and whose files are all there
+	AgeS     int64        `json:"age_seconds,omitempty"`
+	Sets     int          `json:"sets"`
+	Error    string       `json:"error,omitempty"`
+}
+
+type runStatus struct {
+	ID      string    `json:"id"`
+	Started time.Time `json:"started"`
+	Status  string    `json:"status"`
+}
+
+func newStatus(c *command) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show newest sets, schedule and recent runs on one screen", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.settings()
+			if err != nil {
+				return err
+			}
+			st := readStatus(cmd.Context(), s)
+			return c.print(st, func(w io.Writer) error { return printStatus(w, st) })
+		},
+	}
+}
+
+// readStatus gathers what can be had: a part that cannot be read says so in its place, and the rest is still shown.
+func readStatus(ctx context.Context, s config.Settings) status {
+	st := status{Node: s.Node.Name, Network: s.Node.Network, Worker: "running"}
+	all, err := shelves(ctx, s, "")
+	if err != nil && len(all) == 0 {
+		st.Stores = append(st.Stores, storeStatus{Store: "all", Error: err.Error()})
+	}
+	for _, shelf := range all {
+		one := storeStatus{Store: shelf.name, Location: shelf.store.Location(), Sets: len(shelf.listing.Sets)}
+		if shelf.err != nil {
+			one.Error = shelf.err.Error()
+		}
+		for _, e := range shelf.listing.Sets {
+			if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass {
+				one.LastGood, one.AgeS = e.Manifest.Set, int64(time.Since(e.Manifest.Set.Time()).Seconds())
+				break
+			}
+		}
+		st.Stores = append(st.Stores, one)
+	}
+	cl, err := dial(ctx, s)
+	if err != nil {
+		st.Worker = err.Error()
+		return st
+	}
+	defer cl.Close()
+	if schedule, err := showSchedule(ctx, cl, s.Node.Name); err == nil {
+		st.Schedule = &schedule
+	} else {
+		st.Worker = err.Error()
+	}
+	st.Running = running(ctx, cl, s.Node.Name)
+	st.Runs, err = recentRuns(ctx, cl, s.Node.Name)
+	if err != nil {
+		st.Worker = err.Error()
+	}
+	return st
+}
+
+func running(ctx context.Context, cl client.Client, node string) string {
+	d, err := cl.DescribeWorkflowExecution(ctx, workflows.LockID(node), "")
+	if err != nil || d.GetWorkflowExecutionInfo().GetCloseTime() != nil {
+		return ""
+	}
+	answer, err := cl.QueryWorkflow(ctx, workflows.LockID(node), "", workflows.ProgressQuery)
+	var p workflows.Progress
+	if err != nil || answer.Get(&p) != nil || len(p.Lines) == 0 {
+		return d.GetWorkflowExecutionInfo().GetType().GetName()
+	}
+	return p.Lines[len(p.Lines)-1].Text
+}
+
+func recentRuns(ctx context.Context, cl client.Client, node string) ([]runStatus, error) {
+	list, err := cl.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		PageSize: 5, Query: fmt.Sprintf("WorkflowType = 'Backup' AND TaskQueue = '%s'", workflows.Queue(node)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	var runs []runStatus
+	for _, e := range list.GetExecutions() {
+		runs = append(runs, runStatus{ID: e.GetExecution().GetWorkflowId(), Started: e.GetStartTime().AsTime(), Status: e.GetStatus().String()})
+	}
+	return runs, nil
+}
+
+func printStatus(w io.Writer, st status) error {
+	p := &printer{w: w}
+	p.linef("node %s (%s)", st.Node, st.Network)
+	for _, one := range st.Stores {
+		switch {
+		case one.Error != "":
+			p.linef("  %-6s FAILED  %s", one.Store, one.Error)
+		case one.LastGood == "":
+			p.linef("  %-6s NONE    no verified set, %d in all, at %s", one.Store, one.Sets, one.Location)
+		default:
+			p.linef("  %-6s OK      last good set %s, %s old, %d in all, at %s", one.Store, one.LastGood, age(time.Duration(one.AgeS)*time.Second), one.Sets, one.Location)
+		}
+	}
+	p.linef("worker %s", st.Worker)
+	if st.Running != "" {
+		p.linef("now    %s", st.Running)
+	}
+	if st.Schedule != nil {
+		p.err = errors.Join(p.err, printSchedule(w, *st.Schedule))
+	}
+	for i, r := range st.Runs {
+		if i == 0 {
+			p.linef("runs")
+		}
+		p.linef("  %s  %-10s %s", r.Started.Local().Format(time.DateTime), r.Status, r.ID)
+	}
+	return p.err
+}
+
+// printer remembers the first error of a row of writes.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) linef(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"canton-backup/internal/app"
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
+	"canton-backup/internal/store"
+)
+
+// place is a store under the name that operators use for it.
+type place struct {
+	name  string // "local" or the target's kind
+	store store.Store
+}
+
+// places opens this host's store and every target, or only the named one.
+func places(s config.Settings, only string) ([]place, error) {
+	var found []place
+	if only == "" || only == "local" {
+		local, err := app.LocalStore(s)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, place{"local", local})
+	}
+	for _, kind := range s.Targets {
+		if only != "" && only != string(kind) {
+			continue
+		}
+		target, err := app.RemoteStore(s, kind)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, place{string(kind), target})
+	}
+	if len(found) == 0 {
+		return nil, &exitError{ExitUsage, fmt.Errorf("no store %q in the settings: use local or one of BACKUP_TYPE", only)}
+	}
+	return found, nil
+}
+
+// shelf is a store's catalog, or why it could not be read.
+type shelf struct {
+	place
+	listing catalog.Listing
+	err     error
+}
+
+// shelves reads the catalogs of all places. The error joins those of places that cannot be read; the others are still returned.
+func shelves(ctx context.Context, s config.Settings, only string) ([]shelf, error) {
+	opened, err := places(s, only)
+	if err != nil {
+		return nil, err
+	}
+	var all []shelf
+	var errs []error
+	for _, p := range opened {
+		listing, err := catalog.List(ctx, p.store, catalog.Owner{Node: s.Node.Name, Network: s.Node.Network})
+		all = append(all, shelf{place: p, listing: listing, err: err})
+		errs = append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+
+	"canton-backup/internal/app"
+	"canton-backup/internal/config"
+)
+
+// Worker is the main of canton-backup-worker: it runs until the context ends or something it cannot do without fails.
+func Worker(ctx context.Context, args []string, streams Streams) int {
+	c := &command{Streams: streams}
+	flags := flag.NewFlagSet("canton-backup-worker", flag.ContinueOnError)
+	flags.SetOutput(streams.Err)
+	flags.StringVar(&c.file, "conf", "", "settings file (default ~/.canton/toolkit.conf, or $CANTON_BACKUP_CONF)")
+	version := flags.Bool("version", false, "print the version")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return ExitDone
+		}
+		return ExitUsage
+	}
+	if *version {
+		fmt.Fprintln(streams.Out, app.Version())
+		return ExitDone
+	}
+	if c.file == "" {
+		file, err := config.DefaultFile()
+		if err != nil {
+			return c.report(err)
+		}
+		c.file = file
+	}
+	return c.report(c.serve(ctx))
+}
+
+func (c *command) serve(ctx context.Context) (err error) {
+	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	w, err := app.StartWorker(ctx, c.file, app.Program(), logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Stop()) }()
+	for _, warning := range w.Settings.Warnings {
+		logger.Warn(warning)
+	}
+	if err := app.ApplySchedule(ctx, w.Client, w.Settings); err != nil {
+		return err
+	}
+	logger.Info("worker is ready", "node", w.Settings.Node.Name, "every", w.Settings.Every, "ui", w.UIURL)
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping: running steps give way and are taken up at the next start")
+		return nil
+	case err := <-w.Failed:
+		return err
+	}
+}

@@ -1,0 +1,264 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"canton-backup/activities"
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/config"
+	"canton-backup/internal/notify"
+	"canton-backup/workflows"
+)
+
+// bench runs Backup with activities that the test answers for, in skipped time.
+type bench struct {
+	*testsuite.TestWorkflowEnvironment
+	mu    sync.Mutex
+	calls []string // activities in the order of their start, with the target's name where there is one
+	fail  map[string]error
+	hook  map[string]func() error
+	alert *notify.Alert
+	plan  activities.Plan
+}
+
+func newBench(t *testing.T, targets ...config.Kind) *bench {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	b := &bench{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, hook: map[string]func() error{}}
+	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "backup-n-manual", TaskQueue: workflows.Queue("n")})
+	workflows.Register(b)
+	activities.Register(b, &activities.Host{})
+	b.plan = activities.Plan{Node: "n", Network: "testnet", Container: "pg-1", Validator: "validator", Participant: "participant-4", Codec: backupset.Gzip}
+	for _, kind := range targets {
+		b.plan.Targets = append(b.plan.Targets, activities.Target{Kind: kind, Location: "at-" + string(kind)})
+	}
+	var node *activities.Node
+	var dumps *activities.Dumps
+	var sets *activities.Sets
+	var prunes *activities.Prunes
+	var alerts *activities.Alerts
+	b.OnActivity(node.Preflight, mock.Anything, mock.Anything).Return(func(context.Context, activities.PreflightInput) (activities.Plan, error) {
+		return b.plan, b.call("Preflight")
+	}).Maybe()
+	b.OnActivity(dumps.DumpValidator, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DumpInput) (activities.Dump, error) {
+		return dumpOf("validator", in.Set), b.call("DumpValidator")
+	}).Maybe()
+	b.OnActivity(dumps.DumpParticipant, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DumpParticipantInput) (activities.Dump, error) {
+		if in.Validator.Component.Database != "validator" {
+			return activities.Dump{}, errors.New("came without the validator's dump")
+		}
+		return dumpOf("participant-4", in.Set), b.call("DumpParticipant")
+	}).Maybe()
+	b.OnActivity(sets.Seal, mock.Anything, mock.Anything).Return(func(context.Context, activities.SealInput) (activities.Sealed, error) {
+		return activities.Sealed{Verdict: backupset.Pass, Bytes: 165}, b.call("Seal")
+	}).Maybe()
+	b.OnActivity(sets.Upload, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.UploadInput) (activities.Uploaded, error) {
+		return activities.Uploaded{}, b.call("Upload " + string(in.Target))
+	}).Maybe()
+	b.OnActivity(prunes.PruneLocal, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PruneInput) (activities.Pruned, error) {
+		return activities.Pruned{Location: "here"}, b.call("PruneLocal")
+	}).Maybe()
+	b.OnActivity(prunes.PruneRemote, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PruneInput) (activities.Pruned, error) {
+		return activities.Pruned{Location: "there", Removed: []backupset.ID{"20200101_000000"}}, b.call("PruneRemote " + string(in.Target))
+	}).Maybe()
+	b.OnActivity(alerts.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in notify.Alert) (activities.Notified, error) {
+		b.alert = &in
+		return activities.Notified{Sent: true}, b.call("Notify")
+	}).Maybe()
+	return b
+}
+
+func dumpOf(database string, set backupset.ID) activities.Dump {
+	return activities.Dump{Staged: database + ".1", Component: backupset.Component{Database: database, File: backupset.DumpName(database, set, backupset.Gzip), Size: 45 << 20}}
+}
+
+func (b *bench) call(name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = append(b.calls, name)
+	if hook := b.hook[name]; hook != nil {
+		return hook()
+	}
+	return b.fail[name]
+}
+
+func (b *bench) run(t *testing.T) (workflows.BackupResult, error) {
+	t.Helper()
+	b.SetTestTimeout(30 * time.Second)
+	b.ExecuteWorkflow(workflows.Backup, workflows.BackupInput{Reason: "test"})
+	require.True(t, b.IsWorkflowCompleted())
+	var result workflows.BackupResult
+	err := b.GetWorkflowError()
+	if err == nil {
+		require.NoError(t, b.GetWorkflowResult(&result))
+	}
+	return result, err
+}
+
+// permanent is an error as the activities make it of one that no retry helps.
+func permanent(name string) error {
+	return temporal.NewNonRetryableApplicationError("cause of "+name, name, nil)
+}
+
+func TestBackup_TakesTheStepsInOrder(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync", "PruneLocal", "PruneRemote rsync"}, b.calls)
+	require.Equal(t, workflows.Done, result.Outcome)
+	require.Equal(t, 1, result.Targets[0].Removed)
+	require.Equal(t, backupset.Pass, result.Verdict)
+}
+
+func TestBackup_SkipStaysOnThisHost(t *testing.T) {
+	b := newBench(t)
+	_, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "PruneLocal"}, b.calls)
+}
+
+// Whatever step fails for good: no later step runs, nothing is pruned, one alert goes out and names step and remedy.
+func TestBackup_FailureStopsAlertsAndPrunesNothing(t *testing.T) {
+	steps := []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync"}
+	for i, step := range steps {
+		t.Run(step, func(t *testing.T) {
+			b := newBench(t, config.Rsync)
+			b.fail[step] = permanent(activities.AuthDenied)
+			_, err := b.run(t)
+			var app *temporal.ApplicationError
+			require.ErrorAs(t, err, &app)
+			require.Equal(t, activities.AuthDenied, app.Type())
+			require.Equal(t, append(slices.Clone(steps[:i+1]), "Notify"), b.calls)
+			require.Equal(t, strings.Fields(step)[0], b.alert.Step)
+			require.Contains(t, b.alert.Cause, "cause of AuthDenied")
+			require.Equal(t, activities.NextStep(activities.AuthDenied), b.alert.Next)
+			require.Equal(t, "backup-n-manual", b.alert.Run)
+		})
+	}
+}
+
+func TestBackup_OneOfTwoTargetsFails(t *testing.T) {
+	b := newBench(t, config.Rsync, config.R2)
+	b.fail["Upload rsync"] = permanent(activities.HostKeyNotTrusted)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Incomplete, result.Outcome)
+	require.Contains(t, b.calls, "PruneRemote r2")
+	require.NotContains(t, b.calls, "PruneRemote rsync")
+	require.NotContains(t, b.calls, "PruneLocal", "what did not get away everywhere stays here")
+	require.Contains(t, b.alert.Cause, "at-rsync: HostKeyNotTrusted")
+	require.Equal(t, result.Set, b.alert.LastGood)
+}
+
+func TestBackup_AllTargetsFail(t *testing.T) {
+	b := newBench(t, config.Rsync, config.R2)
+	b.fail["Upload rsync"], b.fail["Upload r2"] = permanent(activities.AuthDenied), permanent(activities.BucketNotFound)
+	_, err := b.run(t)
+	require.Error(t, err)
+	require.NotContains(t, strings.Join(b.calls, " "), "Prune")
+	require.Contains(t, b.calls, "Notify")
+}
+
+func TestBackup_PruneFailureIsAWarning(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	b.fail["PruneRemote rsync"] = permanent(activities.AuthDenied)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Done, result.Outcome)
+	require.Contains(t, strings.Join(result.Warnings, "\n"), "prune of rsync failed: AuthDenied")
+}
+
+func TestBackup_PassingTroubleIsRetried(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	tries := 0
+	b.hook["DumpValidator"] = func() error {
+		if tries++; tries < 3 {
+			return temporal.NewApplicationError("starting up", activities.PostgresUnavailable)
+		}
+		return nil
+	}
+	_, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, 3, tries)
+	require.Nil(t, b.alert)
+}
+
+// An alert that cannot be delivered changes nothing about the run.
+func TestBackup_UndeliveredAlertIsRecorded(t *testing.T) {
+	b := newBench(t, config.Rsync, config.R2)
+	b.fail["Upload rsync"] = permanent(activities.AuthDenied)
+	b.fail["Notify"] = permanent(activities.AlertRejected)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, "cause of AlertRejected", result.AlertUndelivered)
+}
+
+func TestBackup_CancelRaisesNoAlarm(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	b.hook["DumpParticipant"] = func() error {
+		b.CancelWorkflow()
+		return temporal.NewCanceledError()
+	}
+	_, err := b.run(t)
+	require.True(t, temporal.IsCanceledError(err), "%v", err)
+	require.Nil(t, b.alert)
+	require.NotContains(t, strings.Join(b.calls, " "), "Prune")
+}
+
+func TestBackup_BusyNodeRaisesNoAlarm(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	b.OnWorkflow(workflows.BackupNode, mock.Anything, mock.Anything).Return(workflows.BackupResult{}, &temporal.ChildWorkflowExecutionAlreadyStartedError{})
+	_, err := b.run(t)
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.Equal(t, activities.NodeBusy, app.Type())
+	require.Nil(t, b.alert)
+}
+
+func TestBackup_WrongQueueSaysSo(t *testing.T) {
+	b := newBench(t)
+	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "x", TaskQueue: "default"})
+	_, err := b.run(t)
+	require.ErrorContains(t, err, "canton-backup/<node>")
+}
+
+// The lines that operators know from the customer's guide.
+func TestBackup_LogLines(t *testing.T) {
+	b := newBench(t, config.Rsync)
+	b.SetStartTime(time.Date(2024, 1, 15, 14, 0, 2, 0, time.UTC))
+	var lines []string
+	b.ExecuteWorkflow(workflows.BackupNode, workflows.BackupInput{})
+	require.NoError(t, b.GetWorkflowError())
+	answer, err := b.QueryWorkflow(workflows.ProgressQuery)
+	require.NoError(t, err)
+	var p workflows.Progress
+	require.NoError(t, answer.Get(&p))
+	for _, l := range p.Lines {
+		lines = append(lines, l.Text)
+	}
+	require.Equal(t, []string{
+		"Starting backup — network: testnet, type: rsync",
+		"PostgreSQL container: pg-1",
+		"Dumping validator DB...",
+		"✓ validator_20240115_140002.sql.gz — 45M",
+		"Dumping participant DB (participant-4)...",
+		"✓ participant-4_20240115_140002.sql.gz — 45M",
+		"✓ Set 20240115_140002 sealed — pair: PASS",
+		"Syncing to at-rsync ...",
+		"✓ rsync upload complete",
+		"✓ Pruned 1 old set(s) at there",
+		"✓ Backup completed successfully",
+	}, lines)
+}
