@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"golang.org/x/sys/unix"
 
 	"canton-backup/internal/store"
 )
@@ -26,7 +27,10 @@ func newHTTPClient(stall time.Duration) *http.Client {
 			if err != nil {
 				return nil, err
 			}
-			return &watchedConn{Conn: conn, stall: stall}, nil
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				return &watchedConn{Conn: tcp, tcp: tcp, stall: stall}, nil
+			}
+			return conn, nil
 		},
 		MaxIdleConnsPerHost: 8,
 		// Shorter than stall: otherwise a request could take an idle connection at the moment its deadline passes.
@@ -36,19 +40,30 @@ func newHTTPClient(stall time.Duration) *http.Client {
 	}}
 }
 
-// watchedConn moves both deadlines ahead with every byte.
+// watchedConn moves both deadlines ahead with every byte. Bytes that the kernel took and has not delivered yet count as well:
+// on a slow line it can be busy with them for longer than the limit.
 type watchedConn struct {
-	net.Conn
-	stall time.Duration
+	net.Conn         // not *net.TCPConn: its ReadFrom would go round Write
+	tcp              *net.TCPConn
+	stall            time.Duration
+	reading, writing queue
 }
 
+// queue is what lay in the kernel's send queue when a deadline last passed.
+type queue struct{ bytes int }
+
 func (c *watchedConn) Read(p []byte) (int, error) {
-	c.moved()
-	n, err := c.Conn.Read(p)
-	if n > 0 {
+	for {
 		c.moved()
+		n, err := c.Conn.Read(p)
+		if n > 0 {
+			c.moved()
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.drains(&c.reading) {
+			continue
+		}
+		return n, c.typed(err)
 	}
-	return n, c.typed(err)
 }
 
 // Write hands over at most 64 KiB at a time: one deadline for a large block would not notice that bytes of it move.
@@ -56,13 +71,32 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	for done := 0; ; {
 		c.moved()
 		n, err := c.Conn.Write(p[done:min(done+1<<16, len(p))])
-		if done += n; err != nil || done >= len(p) {
+		done += n
+		if errors.Is(err, os.ErrDeadlineExceeded) && (n > 0 || c.drains(&c.writing)) {
+			continue
+		}
+		if err != nil || done >= len(p) {
 			return done, c.typed(err)
 		}
 	}
 }
 
-func (c *watchedConn) moved() { _ = c.Conn.SetDeadline(time.Now().Add(c.stall)) }
+// drains reports whether the send queue changed since the last deadline.
+func (c *watchedConn) drains(last *queue) bool {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	now := 0
+	if raw.Control(func(fd uintptr) { now, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) != nil || err != nil {
+		return false
+	}
+	changed := now != last.bytes
+	last.bytes = now
+	return changed && now > 0
+}
+
+func (c *watchedConn) moved() { _ = c.SetDeadline(time.Now().Add(c.stall)) }
 
 func (c *watchedConn) typed(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -1,6 +1,7 @@
 package faultproxy
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -40,6 +41,8 @@ func HTTP(t testing.TB, target string, rule Rule) string {
 // S3Error answers with status and the error document of an S3 server.
 func S3Error(status int, code string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Answering before the body was read would close the connection under the client's hands.
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
 		if r.Method != http.MethodHead {

@@ -21,7 +21,8 @@ type TCP struct {
 	conns    map[net.Conn]bool
 	sent     int64
 	rate     int64 // bytes a second to the server, 0 is no limit
-	cutAt    int64 // sent count at which connections are cut, 0 is never
+	cutAt    int64 // sent count at which connections are cut
+	cutEvery int64 // bytes between two cuts
 	stallAt  int64 // sent count at which nothing moves any more, 0 is never
 	cutsLeft int
 	opened   int
@@ -74,7 +75,7 @@ func (p *TCP) SetRate(bytesPerSecond int64) {
 func (p *TCP) CutAfter(n int64, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cutAt, p.cutsLeft = p.sent+n, times
+	p.cutAt, p.cutEvery, p.cutsLeft = p.sent+n, n, times
 }
 
 // StallAfter moves nothing in either direction once n more bytes went to the server, and keeps connections open, until Heal.
@@ -172,7 +173,7 @@ func (p *TCP) pass(n int, count bool) bool {
 		p.sent += int64(n)
 	}
 	if p.cutsLeft > 0 && p.sent >= p.cutAt {
-		p.cutAt += p.cutAt / 2
+		p.cutAt = p.sent + p.cutEvery
 		p.cutsLeft--
 		p.cut()
 		p.mu.Unlock()
