@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 )
 
@@ -78,6 +79,9 @@ func TestStart_afterKill(t *testing.T) {
 		_, err := Start(t.Context(), Options{Dir: dir})
 		require.ErrorIs(t, err, ErrInUse)
 	})
+	about, err := c.DescribeWorkflowExecution(t.Context(), "napping", run.GetRunID())
+	require.NoError(t, err)
+	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, about.GetWorkflowExecutionInfo().GetStatus())
 	kill()
 
 	began := time.Now()

@@ -20,6 +20,9 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
+// innerServices is how many services listen beside the API.
+const innerServices = 3
+
 const (
 	clusterName = "active"
 	// The id must be the same at every start, or the server takes the files for another cluster's.
@@ -28,13 +31,9 @@ const (
 
 var errServerGaveUp = errors.New("the server gave up")
 
-// launch creates the namespace when it is missing and starts the four services. It returns errServerGaveUp when the
-// logger's Fatal ended the work; the cause went to the logger's fail.
-func launch(o Options, port int, logger *serverLogger) (temporal.Server, error) {
-	inner, err := freePorts(3)
-	if err != nil {
-		return nil, err
-	}
+// launch creates the namespace when it is missing and starts the four services: the API on port, the others on inner.
+// It returns errServerGaveUp when a service gave up while starting; the cause went to the logger's fail.
+func launch(o Options, port int, inner []int, logger *serverLogger) (temporal.Server, error) {
 	history, visibility := sqlStore(filepath.Join(o.Dir, historyName)), sqlStore(filepath.Join(o.Dir, visibilityName))
 	if err := createNamespace(history, o); err != nil {
 		return nil, err
@@ -47,13 +46,16 @@ func launch(o Options, port int, logger *serverLogger) (temporal.Server, error) 
 	}
 	done := make(chan result, 1)
 	go func() {
-		r := result{err: errServerGaveUp} // stays when Fatal ends this goroutine
+		r := result{}
 		defer func() { done <- r }()
-		server, err := newServer(cfg, logger)
-		if err != nil {
-			r.err = err
+		var server temporal.Server
+		if r.err = logger.whileBuilding(func() (err error) {
+			server, err = newServer(cfg, logger)
+			return err
+		}); r.err != nil {
 			return
 		}
+		r.err = errServerGaveUp // stays when Fatal ends this goroutine
 		if err := server.Start(); err != nil {
 			logger.quiet()
 			r.err = errors.Join(err, server.Stop())

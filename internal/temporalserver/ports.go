@@ -3,6 +3,7 @@ package temporalserver
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"syscall"
@@ -39,16 +40,27 @@ func freePort() (int, error) {
 	return ports[0], nil
 }
 
-// freePorts holds all n before it releases any, or the kernel could hand out one of them twice.
+// The range to choose from lies below the one from which Linux takes ports for outgoing connections, so that between our
+// looking at a port and the server's taking it only another server can get in.
+const (
+	lowestPort  = 15000
+	highestPort = 32767
+)
+
+// freePorts holds all n before it releases any, so that they differ.
 func freePorts(n int) (_ []int, err error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, listenErr := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+	ports := make([]int, 0, n)
+	for range 1000 {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
+		l, listenErr := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 		if listenErr != nil {
-			return nil, fmt.Errorf("find a free port: %w", listenErr)
+			continue
 		}
 		defer func() { err = errors.Join(err, l.Close()) }()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports between %d and %d: none left", n, lowestPort, highestPort)
 }

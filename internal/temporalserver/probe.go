@@ -94,9 +94,9 @@ func (p *probe) setRetention(ctx context.Context, namespace string, want time.Du
 	return nil
 }
 
-// watch calls dead once when the server stays silent, and ends with ctx.
-func (p *probe) watch(ctx context.Context, dead func(error)) {
-	tick := time.NewTicker(watchInterval)
+// watch asks at every interval, calls dead once when the server stays silent, and ends with ctx.
+func (p *probe) watch(ctx context.Context, interval time.Duration, dead func(error)) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for strikes := 0; ; {
 		select {

@@ -120,26 +120,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// run brings the services up. The three inner ports are picked by binding and releasing them, so another process may
-// take one in between: one more attempt with other ports covers that.
+// run brings the services up. All ports are checked by binding and releasing them, so another server may take one in
+// between: one more attempt with other inner ports covers that. There is none when the failed server still holds the
+// port of the API, which it gives back only with the process.
 func (s *Server) run(ctx context.Context, o Options) error {
-	for attempt := 1; ; attempt++ {
-		err := s.runOnce(ctx, o)
-		if err == nil {
-			return nil
-		}
-		if taken := checkPort(s.port); taken != nil {
-			return taken
-		}
-		if attempt == 2 || ctx.Err() != nil {
-			return err
-		}
+	err := s.runOnce(ctx, o)
+	if err == nil || ctx.Err() != nil || checkPort(s.port) != nil {
+		return err
 	}
+	return s.runOnce(ctx, o)
 }
 
 func (s *Server) runOnce(ctx context.Context, o Options) error {
 	drainFailure(s.failed)
-	inner, err := launch(o, s.port, s.logger)
+	ports, err := freePorts(innerServices)
+	if err != nil {
+		return err
+	}
+	inner, err := launch(o, s.port, ports, s.logger)
 	if err != nil {
 		select {
 		case cause := <-s.failed:
@@ -164,7 +162,7 @@ func (s *Server) runOnce(ctx context.Context, o Options) error {
 	go func() {
 		defer close(s.watchDone)
 		defer func() { _ = probe.close() }()
-		probe.watch(watch, s.fail)
+		probe.watch(watch, watchInterval, s.fail)
 	}()
 	return nil
 }
