@@ -309,6 +309,27 @@ func TestNode_identities(t *testing.T) {
 	}
 }
 
+// TestNode_identitiesRestore recovers a node from its dump (-i): a new identifier in the old namespace, on an empty volume.
+func TestNode_identitiesRestore(t *testing.T) {
+	n := Start(t, Options{NoSync: true})
+	ctx := t.Context()
+	old, err := n.ParticipantID(ctx)
+	require.NoError(t, err)
+	dump := filepath.Join(t.TempDir(), "identities.json")
+	require.NoError(t, os.WriteFile(dump, []byte(`{"id":"`+old+`","keys":[],"version":"0.7.0"}`), 0o644))
+	for dir := filepath.Dir(dump); dir != os.TempDir(); dir = filepath.Dir(dir) {
+		require.NoError(t, os.Chmod(dir, 0o755), "the container's user is not the test's")
+	}
+	require.NoError(t, n.Stop(ctx))
+	_, err = docker(ctx, "volume", "rm", n.Volume())
+	require.NoError(t, err)
+	_, err = n.RunScript(ctx, "start.sh", "-s", n.Scan, "-c", n.Scan, "-o", "new-secret", "-p", n.PartyHint, "-i", dump, "-P", "second-life", "-w")
+	require.NoError(t, err)
+	id, err := n.ParticipantID(ctx)
+	require.NoError(t, err)
+	require.Equal(t, strings.Replace(old, "::testbed-validator-1::", "::second-life::", 1), id)
+}
+
 func logs(t *testing.T, n *Node, service Service) string {
 	t.Helper()
 	log, err := n.Logs(t.Context(), service)

@@ -19,10 +19,11 @@ import (
 //go:embed participant.sql
 var participantSchema string
 
-// synchronizerAlias and the serial are what a connected participant of today records.
+// What a connected participant of today records of its synchronizer. The serial is the one that Scan calls active.
 const (
-	synchronizerAlias = "global"
-	synchronizerEra   = "35-4"
+	synchronizerAlias    = "global"
+	synchronizerProtocol = "35"
+	synchronizerSerial   = 4
 )
 
 // participant is the program that owns the keys and the ledger.
@@ -128,7 +129,7 @@ func (p *participant) initialize(ctx context.Context, id identity) error {
 		batch.Queue(`INSERT INTO participant.lapi_ledger_end_synchronizer_index (synchronizer_id, sequencer_timestamp, record_time)
 			VALUES (1, $1, $1)`, now)
 		batch.Queue("INSERT INTO participant.par_synchronizer_connection_configs VALUES ($1, $2, $3, 'A')",
-			synchronizerAlias, synchronizerAlias+"-domain::"+fingerprint()+"::"+synchronizerEra, randomBytes(300))
+			synchronizerAlias, fmt.Sprintf("%s-domain::%s::%s-%d", synchronizerAlias, fingerprint(), synchronizerProtocol, synchronizerSerial), randomBytes(300))
 		batch.Queue(`INSERT INTO participant.lapi_users (user_id, primary_party, created_at) VALUES ('ledger-api-user', $1, $2)`,
 			id.Identifier+"::"+id.Namespace, now)
 		batch.Queue(`INSERT INTO participant.lapi_user_rights SELECT internal_id, 1, NULL, created_at FROM participant.lapi_users`)

@@ -5,23 +5,18 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
 // runScan plays the network's Scan: what start.sh asks before it starts anything, and what tells the age of a backup.
 func runScan(ctx context.Context) error {
-	serial, err := strconv.Atoi(env("SCAN_SYNCHRONIZER_SERIAL", "4"))
-	if err != nil {
-		return err
-	}
 	mux := http.NewServeMux()
 	say := func(path string, value any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, value, nil) })
 	}
 	say("/api/scan/readyz", struct{}{})
 	say("/api/scan/version", map[string]string{"version": env("IMAGE_TAG", "unknown")})
-	say("/api/scan/v0/active-synchronizer-serial", map[string]int{"serial": serial})
+	say("/api/scan/v0/active-synchronizer-serial", map[string]int{"serial": synchronizerSerial})
 	say("/api/scan/v0/splice-instance-names", map[string]string{
 		"network_name": "Testbed", "network_favicon_url": "http://localhost/favicon.ico", "amulet_name": "Amulet", "amulet_name_acronym": "AMT",
 		"name_service_name": "Amulet Name Service", "name_service_name_acronym": "ANS",
