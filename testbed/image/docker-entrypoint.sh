@@ -54,8 +54,10 @@ pg_setup_hba_conf() {
 
 # The temporary server listens on the socket alone: a probe without -h sees it, the network does not.
 docker_temp_server_start() {
+	local options="-c listen_addresses='' -p 5432"
 	if [ "${1:-}" = postgres ]; then shift; fi
-	pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -p 5432 $(printf '%q ' "$@")" -w start
+	if [ $# -gt 0 ]; then options+=$(printf ' %q' "$@"); fi
+	pg_ctl -D "$PGDATA" -o "$options" -w start
 }
 
 docker_temp_server_stop() {
