@@ -125,7 +125,8 @@ func owner(pid int) string {
 	// The second field is the program's name in brackets and may hold blanks; the start time is the 22nd.
 	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || len(fields) < 20 {
+	// A zombie holds its pid and does nothing any more: on a machine whose init reaps none, that lasts.
+	if err != nil || len(fields) < 20 || fields[0] == "Z" {
 		return ""
 	}
 	return strconv.Itoa(pid) + "-" + fields[19] + "-" + strings.TrimSpace(string(boot))[:8]

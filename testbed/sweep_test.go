@@ -3,6 +3,7 @@ package testbed
 import (
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,8 +35,10 @@ func TestSweepDead(t *testing.T) {
 	require.Equal(t, []string{ofDead}, left(), "its maker still runs")
 	require.ErrorContains(t, clear(ctx, project), "belongs to the running process")
 
+	// Not waited for: a zombie's node is a dead one's.
 	require.NoError(t, maker.Process.Kill())
-	_ = maker.Wait()
+	t.Cleanup(func() { _ = maker.Wait() })
+	require.Eventually(t, func() bool { return !alive(dead) }, 5*time.Second, 10*time.Millisecond)
 	mine, kept := volume("mine", self()), volume("kept", "")
 	require.NoError(t, SweepDead(ctx))
 	require.ElementsMatch(t, []string{mine, kept}, left())

@@ -100,4 +100,5 @@ export SPLICE_APP_UI_NETWORK_NAME SPLICE_APP_UI_AMULET_NAME SPLICE_APP_UI_NAME_S
 
 arguments=()
 if [ "$wait" = 1 ]; then arguments+=(--wait --wait-timeout 600); fi
-docker compose -f "$script_dir/compose.yaml" "${compose_files[@]}" up -d "${arguments[@]}"
+# exec: whoever ends this script ends compose with it.
+exec docker compose -f "$script_dir/compose.yaml" "${compose_files[@]}" up -d "${arguments[@]}"
