@@ -44,7 +44,7 @@ func RemoteStore(s config.Settings, kind config.Kind) (store.Store, error) {
 			Kind: string(kind), Endpoint: s.R2.Endpoint, Region: "auto", Bucket: s.R2.Bucket,
 			// One bucket may serve several nodes: each has a folder of its own.
 			Prefix:    s.Node.Network + "/" + s.Node.Name,
-			AccessKey: s.R2.AccessKey, SecretKey: s.R2.SecretKey,
+			AccessKey: s.R2.AccessKey.Reveal(), SecretKey: s.R2.SecretKey, Owner: s.Node.Name,
 		})
 	default:
 		return nil, fmt.Errorf("open target: %q is unknown", kind)

@@ -49,9 +49,17 @@ type Worker struct {
 	runLog *runLog
 }
 
+// Options of a worker.
+type Options struct {
+	SettingsFile string
+	Logger       *slog.Logger
+	SDKLogger    *slog.Logger // of Temporal's client: it reports every failed attempt, which an operator at a terminal sees otherwise
+}
+
 // StartWorker brings a worker up: settings, lock, Temporal, queue. It does not touch the schedule. On an error all of it is down again.
-func StartWorker(ctx context.Context, settingsFile, program string, logger *slog.Logger) (_ *Worker, err error) {
-	settings, err := config.Load(settingsFile)
+func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
+	logger := o.Logger
+	settings, err := config.Load(o.SettingsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +75,7 @@ func StartWorker(ctx context.Context, settingsFile, program string, logger *slog
 	if w.runLog, err = openRunLog(settings); err != nil {
 		return nil, err
 	}
-	logger = slog.New(w.runLog.handler(logger.Handler()))
+	sdkLogger := slog.New(w.runLog.handler(o.SDKLogger.Handler()))
 	failed := make(chan error, 2)
 	w.Failed = failed
 	if !temporalclient.Configured(nil) {
@@ -84,7 +92,7 @@ func StartWorker(ctx context.Context, settingsFile, program string, logger *slog
 		}()
 	}
 	identity := workerIdentity(settings.Node.Name)
-	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: logger.With("component", "sdk")}
+	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger}
 	dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	if w.Client, err = temporalclient.Dial(dialCtx, target); err != nil {
@@ -93,7 +101,7 @@ func StartWorker(ctx context.Context, settingsFile, program string, logger *slog
 	if w.docker, err = docker.Connect(); err != nil {
 		return nil, err
 	}
-	host := newHost(settingsFile, program, w.docker)
+	host := newHost(o.SettingsFile, Program(), w.docker)
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())
 	} else {

@@ -52,7 +52,9 @@ func (c *command) connect(ctx context.Context, s config.Settings) (*connection, 
 	cl, err := dial(ctx, s)
 	if errors.Is(err, errNoWorker) {
 		fmt.Fprintln(c.Err, "No worker runs on this host: the run takes place in this process.")
-		own, err := app.StartWorker(ctx, c.file, app.Program(), slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		own, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file,
+			Logger:    slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			SDKLogger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 
 func (c *command) serve(ctx context.Context) (err error) {
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	w, err := app.StartWorker(ctx, c.file, app.Program(), logger)
+	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
@@ -101,7 +102,7 @@ var errGone = errors.New("container is gone")
 // Inspect reads one container afresh.
 func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	info, err := c.api.ContainerInspect(ctx, id)
-	if client.IsErrNotFound(err) {
+	if cerrdefs.IsNotFound(err) {
 		return Container{}, fmt.Errorf("inspect container %s: %w", short(id), errGone)
 	}
 	if err != nil {

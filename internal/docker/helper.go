@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
@@ -153,7 +154,7 @@ func (c *Client) RemoveHelpers(ctx context.Context, node string) (int, error) {
 func removeContainer(ctx context.Context, api *client.Client, id string) error {
 	err := api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	// AutoRemove may be at it already: absent, or about to be, is what we want.
-	if err == nil || client.IsErrNotFound(err) || strings.Contains(err.Error(), "is already in progress") {
+	if err == nil || cerrdefs.IsNotFound(err) || strings.Contains(err.Error(), "is already in progress") {
 		return nil
 	}
 	return wrap("remove helper container "+short(id), err)

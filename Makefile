@@ -1,0 +1,36 @@
+# canton-backup. `make help` lists the targets.
+GO ?= go
+
+# Packages that need neither Docker nor servers of their own: the quick loop.
+UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
+	./internal/docker ./internal/layers ./internal/notify ./internal/postgres ./internal/retention ./internal/seal ./internal/secret \
+	./internal/store ./internal/store/dir ./internal/temporalclient
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build bin/canton-backup and bin/canton-backup-worker
+	@$(GO) build -o bin/canton-backup ./starter
+	@$(GO) build -o bin/canton-backup-worker ./worker
+
+.PHONY: tools
+tools: ## Install what tests and demo need (Debian packages, a Docker engine, Compose, an S3 server)
+	@./testbed/install.sh
+
+.PHONY: unit
+unit: ## Test what needs no servers, in under a minute
+	@$(GO) test $(UNIT)
+
+.PHONY: test
+test: tools ## Test everything against real components
+	@$(GO) test -p 2 -timeout 25m ./...
+
+.PHONY: lint
+lint: ## Formatting, vet, staticcheck, workflow determinism, layers
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@$(GO) vet ./...
+	@$(GO) tool staticcheck ./...
+	@$(GO) tool workflowcheck ./workflows/...
+	@$(GO) test -count=1 ./internal/layers
