@@ -37,7 +37,8 @@ type Cluster struct {
 }
 
 // Start builds the server when .tools/bin lacks it, makes a database in dir and runs both. The namespace "default" exists
-// when it returns. It needs PostgreSQL's programs on the machine.
+// when it returns. It needs PostgreSQL's programs on the machine, and as root a dir that other users can reach, because the
+// database runs as another user.
 func Start(ctx context.Context, dir string) (_ *Cluster, err error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
