@@ -12,6 +12,7 @@ import (
 
 // TestPostgresImage runs the image of every major by itself, as a drill does, and looks for what the official image has.
 func TestPostgresImage(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{13, 15, 17} {
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
 			ctx := t.Context()

@@ -17,6 +17,7 @@ import (
 
 // TestUp brings up both flavours and looks at what a backup tool will meet.
 func TestUp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, participantDB string
 		options             Options
@@ -117,6 +118,7 @@ func TestStart_flags(t *testing.T) {
 
 // TestNode_restart walks through stop.sh and start.sh: the volume keeps the node, and an empty secret is enough to come back.
 func TestNode_restart(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true})
 	ctx := t.Context()
 	id, err := n.ParticipantID(ctx)
@@ -163,6 +165,7 @@ func TestNode_restart(t *testing.T) {
 
 // TestNode_refuses plants what a bad restore leaves behind, and looks for the refusal in the log of the program that must notice.
 func TestNode_refuses(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true, Strict: true})
 	reverse := "UPDATE validator.store_last_ingested_offsets SET last_ingested_offset = '00000000ffffffffff' WHERE store_id = 1 AND migration_id = 1"
 	for _, c := range []struct {
@@ -208,6 +211,7 @@ func TestNode_refuses(t *testing.T) {
 
 // TestNode_reversedPairComesUpGreen is the trap for restores: without STRICT, as in reality, nothing complains.
 func TestNode_reversedPairComesUpGreen(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true})
 	ctx := t.Context()
 	require.NoError(t, n.StopService(ctx, Validator))
@@ -221,6 +225,7 @@ func TestNode_reversedPairComesUpGreen(t *testing.T) {
 
 // TestNode_quiet is a fresh node: both offsets are those of the beginning.
 func TestNode_quiet(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true, Quiet: true})
 	end, ingested, err := n.Offsets(t.Context())
 	require.NoError(t, err)
@@ -230,6 +235,7 @@ func TestNode_quiet(t *testing.T) {
 
 // TestNode_Fill adds bytes that do not compress, and no fewer than it was told.
 func TestNode_Fill(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true})
 	size := func() int64 {
 		bytes, err := n.number(t.Context(), n.ParticipantDB(), "SELECT pg_database_size(current_database())")
@@ -250,6 +256,7 @@ func TestNode_Fill(t *testing.T) {
 
 // TestNode_pause freezes postgres: nothing answers, and all goes on afterwards.
 func TestNode_pause(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true})
 	ctx := t.Context()
 	require.NoError(t, n.Pause(ctx, Postgres))
@@ -266,6 +273,7 @@ func TestNode_pause(t *testing.T) {
 
 // TestNode_identities asks for the dump through nginx, with the right token and with wrong ones.
 func TestNode_identities(t *testing.T) {
+	t.Parallel()
 	open := Start(t, Options{NoSync: true})
 	closed := Start(t, Options{NoSync: true, Auth: true})
 	for _, c := range []struct {
@@ -311,6 +319,7 @@ func TestNode_identities(t *testing.T) {
 
 // TestNode_identitiesRestore recovers a node from its dump (-i): a new identifier in the old namespace, on an empty volume.
 func TestNode_identitiesRestore(t *testing.T) {
+	t.Parallel()
 	n := Start(t, Options{NoSync: true})
 	ctx := t.Context()
 	old, err := n.ParticipantID(ctx)
