@@ -18,8 +18,8 @@ import (
 
 const (
 	remotePath = `~/sets of o'brien "$HOME" 100%/mainnet`
-	slowRate   = 4 << 20
-	slowSize   = 16<<20 + 3
+	slowRate   = 3 << 20 // bytes a second
+	slowSize   = 10<<20 + 3
 )
 
 func config(server *sshd.Server, port int, owner string) rsync.Config {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,19 +35,25 @@ func roundTripSizes(t *testing.T, p *Place) {
 }
 
 func roundTripNames(t *testing.T, p *Place) {
-	for _, name := range []string{
-		"splice-wallet_20261104_040000.sql.gz", "-rf", "--help", "-", "a b  c ", " lead", "it's", `say "x"`, `back\slash`, "100% +x&y=z",
-		"%41%2F", "a+b", "$HOME", "`id`", "$(id)", "*", "?", "[a]", "#1", "a;b", "~", "~root", "C:x", "host:file", "ünïcode_日本_ключ",
-		"{a,b}", "!x", "a=b", "a@b", "a|b<c>d", "&", "(x)", strings.Repeat("n", store.MaxName),
-	} {
-		file := Bytes(t, "content of "+name)
-		require.NoError(t, p.Store.Put(t.Context(), name, file, nil), name)
-		require.Equal(t, "content of "+name, content(t, p.Store, name))
-		require.Equal(t, []string{name}, names(t, p.Store))
-		require.NoError(t, p.Store.Put(t.Context(), name, file, nil), "again: %q", name)
-		require.NoError(t, p.Store.Delete(t.Context(), name), name)
-		require.Empty(t, names(t, p.Store), name)
+	all := []string{
+		"splice-wallet_20261104_040000.sql.gz", "-rf", "--help", "a b  c ", " it's", `say "x" back\slash`, "100% +x&y=z", "%41%2F", "a+b",
+		"$HOME `id` $(id)", "*", "[a]?{a,b}", "~root", "C:host:file", "ünïcode_日本_ключ", "#!;|<c>&a@b", strings.Repeat("n", store.MaxName),
 	}
+	for _, name := range all {
+		require.NoError(t, p.Store.Put(t.Context(), name, Bytes(t, "content of "+name), nil), name)
+	}
+	slices.Sort(all)
+	require.Equal(t, all, names(t, p.Store))
+	for _, name := range all {
+		require.Equal(t, "content of "+name, content(t, p.Store, name))
+	}
+	for i, name := range all {
+		require.NoError(t, p.Store.Delete(t.Context(), name), name)
+		if i%5 == 0 {
+			require.Equal(t, all[i+1:], names(t, p.Store), name)
+		}
+	}
+	require.Empty(t, names(t, p.Store))
 }
 
 func refuseNames(t *testing.T, p *Place) {
@@ -82,7 +89,7 @@ func putOther(t *testing.T, p *Place) {
 	file := Bytes(t, "first content")
 	require.NoError(t, p.Store.Put(t.Context(), "x", file, nil))
 	p.PutRaw(t, "raw", []byte("of a stranger"))
-	for _, other := range []string{"other content", "longer other content", "", "first conten"} {
+	for _, other := range []string{"other content", ""} {
 		require.ErrorIs(t, p.Store.Put(t.Context(), "x", Bytes(t, other), nil), store.ErrExists, other)
 		require.ErrorIs(t, p.Foreign.Put(t.Context(), "x", Bytes(t, other), nil), store.ErrExists, other)
 	}

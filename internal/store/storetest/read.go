@@ -15,7 +15,7 @@ func openOffset(t *testing.T, p *Place) {
 	const text = "0123456789"
 	require.NoError(t, p.Store.Put(t.Context(), "x", Bytes(t, text), nil))
 	require.NoError(t, p.Store.Put(t.Context(), "empty", Bytes(t, ""), nil))
-	for offset := range int64(len(text) + 1) {
+	for _, offset := range []int64{0, 1, 5, 9, 10} {
 		r, err := p.Store.Open(t.Context(), "x", offset)
 		require.NoError(t, err)
 		got, err := io.ReadAll(r)
@@ -24,7 +24,7 @@ func openOffset(t *testing.T, p *Place) {
 		require.NoError(t, r.Close())
 	}
 	require.Empty(t, content(t, p.Store, "empty"))
-	for _, offset := range []int64{-1, 11, 1 << 40} {
+	for _, offset := range []int64{-1, 11} {
 		_, err := p.Store.Open(t.Context(), "x", offset)
 		require.Error(t, err, "offset %d", offset)
 		require.NotErrorIs(t, err, store.ErrNotFound)

@@ -49,15 +49,14 @@ func Start(t testing.TB) *Server {
 		require.NoError(t, os.WriteFile(at(name), []byte(content), mode))
 	}
 	write("login", "", 0o600)
-	write("shell", fmt.Sprintf("#!/bin/sh\nHOME=%q; PATH=%q:$PATH; export HOME PATH; cd \"$HOME\" || exit 1\ncat %q\nexec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
-		s.Home, s.Bin, s.Login), 0o700)
+	s.SetPath(t, s.Bin+":"+os.Getenv("PATH"))
 	authorized, err := os.ReadFile(s.KeyFile + ".pub")
 	require.NoError(t, err)
 	write("authorized", string(authorized), 0o600)
 	write("config", strings.Join([]string{
 		fmt.Sprintf("Port %d", s.Port), "ListenAddress 127.0.0.1", "HostKey " + at("host"), "PidFile none", "AuthorizedKeysFile " + at("authorized"),
 		"UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "StrictModes no", "UseDNS no",
-		"PrintMotd no", "MaxStartups 100", "ForceCommand " + at("shell"), "",
+		"PrintMotd no", "KexAlgorithms curve25519-sha256", "MaxStartups 100", "ForceCommand " + at("shell"), "",
 	}, "\n"), 0o600)
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.MkdirAll("/run/sshd", 0o755)) // sshd run by root wants it; the service makes it at boot
@@ -65,6 +64,14 @@ func Start(t testing.TB) *Server {
 	child.Start(t, exec.Command(program, "-D", "-e", "-f", at("config")))
 	child.WaitPort(t, s.Port)
 	return s
+}
+
+// SetPath sets the PATH of commands from now on.
+func (s *Server) SetPath(t testing.TB, path string) {
+	t.Helper()
+	shell := fmt.Sprintf("#!/bin/sh\ncat %q\nHOME=%q; PATH=%q; export HOME PATH; cd \"$HOME\" || exit 1\nexec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
+		s.Login, s.Home, path)
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "shell"), []byte(shell), 0o700))
 }
 
 // Know writes the public key into KnownHosts, as the only one. The server's own is HostKey.
