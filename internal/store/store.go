@@ -59,8 +59,8 @@ type Store interface {
 	// a full disk never show a partial object under a final name. It returns nil only after size and digest were
 	// read back from the store and agree with the file. A name that already holds the same content is success without
 	// sending it again; one that holds other content is ErrExists and stays as it was. A repeated Put goes on where an interrupted
-	// one stopped, when the store can. progress (may be nil) gets the bytes of the file now known to be at the store;
-	// it is called from one goroutine at a time.
+	// one stopped, when the store can. progress (may be nil) gets the bytes of the file that were handed over so far, resumed
+	// ones included; it never goes back, and gets the full size only after the read-back. It is called from one goroutine at a time.
 	Put(ctx context.Context, name string, file File, progress func(bytes int64)) error
 
 	// Open reads an object from a byte offset. ErrNotFound when there is none. A stream that ends early returns an error, not EOF.

@@ -30,6 +30,7 @@ func partSizeFor(size, want int64) int64 {
 type transfer struct {
 	*Store
 	upload upload
+	size   int64
 	there  map[int32]types.Part // parts that an interrupted Put left at the server
 
 	mu       sync.Mutex
@@ -44,7 +45,7 @@ func (s *Store) putParts(ctx context.Context, name string, file store.File, sour
 		return err
 	}
 	count := (file.Size + up.PartSize - 1) / up.PartSize
-	t := &transfer{Store: s, upload: up, there: there, parts: make([]types.CompletedPart, count), progress: progress}
+	t := &transfer{Store: s, upload: up, size: file.Size, there: there, parts: make([]types.CompletedPart, count), progress: progress}
 	sums, err := t.sendAll(ctx, file, source)
 	if err == nil {
 		err = source.Verify()
@@ -141,7 +142,9 @@ func (t *transfer) done(number int32, etag *string, size int64) {
 	defer t.mu.Unlock()
 	t.parts[number-1] = types.CompletedPart{PartNumber: aws.Int32(number), ETag: etag}
 	t.sent += size
-	t.progress(t.sent)
+	if t.sent < t.size { // the full size is for Put to report, after the read-back
+		t.progress(t.sent)
+	}
 }
 
 // complete makes the object of the parts, unless the name was taken meanwhile. Servers that cannot ask this atomically get a

@@ -24,7 +24,9 @@ func roundTripSizes(t *testing.T, p *Place) {
 		var last int64 = -1
 		require.NoError(t, p.Store.Put(t.Context(), name, file, func(n int64) {
 			require.GreaterOrEqual(t, n, last, "progress goes forward")
-			last = n
+			if last = n; n == size {
+				require.Contains(t, names(t, p.Store), name, "the full size is reported when the object is there")
+			}
 		}), name)
 		require.Equal(t, size, last, "progress ends with the size")
 		Holds(t, p.Store, name, file)
