@@ -36,7 +36,7 @@ func Start(t testing.TB) *Server {
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Bucket: "backups", AccessKey: "test-key-id",
 		SecretKey: secret.New("test-secret-4711"), Folder: t.TempDir(),
 	}
-	cmd := exec.Command(program, "--port", s.Addr, "posix", s.Folder)
+	cmd := exec.Command(program, "--port", s.Addr, "--region", "auto", "posix", s.Folder)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey.Reveal())
 	child.Start(t, cmd)
 	child.WaitPort(t, port)
@@ -48,7 +48,7 @@ func Start(t testing.TB) *Server {
 // Client is a plain SDK client for looking behind the store's back.
 func (s *Server) Client() *s3.Client {
 	return s3.New(s3.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s.Addr), UsePathStyle: true,
+		Region: "auto", BaseEndpoint: aws.String("http://" + s.Addr), UsePathStyle: true,
 		Credentials:                credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey.Reveal(), ""),
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 	})
