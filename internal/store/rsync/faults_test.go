@@ -2,6 +2,7 @@ package rsync_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -244,4 +245,38 @@ func TestOpen_StalledLine(t *testing.T) {
 	line.StallAfter(0)
 	_, _, err = store.Digest(t.Context(), r)
 	require.ErrorIs(t, err, store.ErrStalled)
+}
+
+// The name is taken by somebody else between the look at it and the link.
+func TestPut_NameTakenMeanwhile(t *testing.T) {
+	server := sshd.Start(t)
+	s := open(t, config(server, server.Port, "node"))
+	require.NoError(t, os.WriteFile(filepath.Join(server.Bin, "sync"), []byte("#!/bin/sh\nprintf faster >x\n"), 0o700))
+	require.ErrorIs(t, s.Put(t.Context(), "x", storetest.Bytes(t, "slower"), nil), store.ErrExists)
+	storetest.Holds(t, s, "x", storetest.Bytes(t, "faster"))
+	require.Empty(t, dotFiles(t, folder(server)))
+}
+
+// exFAT and some shares know no hard links.
+func TestPut_RemoteWithoutHardLinks(t *testing.T) {
+	server := sshd.Start(t)
+	s := open(t, config(server, server.Port, "node"))
+	require.NoError(t, os.WriteFile(filepath.Join(server.Bin, "ln"), []byte("#!/bin/sh\necho 'ln: Operation not permitted' >&2; exit 1\n"), 0o700))
+	file := storetest.Bytes(t, "content")
+	require.NoError(t, s.Put(t.Context(), "x", file, nil))
+	storetest.Holds(t, s, "x", file)
+	require.ErrorIs(t, s.Put(t.Context(), "x", storetest.Bytes(t, "other"), nil), store.ErrExists)
+	require.Empty(t, dotFiles(t, folder(server)))
+}
+
+func TestOpen_FileCutMeanwhile(t *testing.T) {
+	server := sshd.Start(t)
+	s := open(t, config(server, server.Port, "node"))
+	require.NoError(t, s.Put(t.Context(), "x", storetest.File(t, 40<<20), nil))
+	r, err := s.Open(t.Context(), "x", 0)
+	require.NoError(t, err)
+	defer r.Close()
+	require.NoError(t, os.Truncate(filepath.Join(folder(server), "x"), 30<<20))
+	_, _, err = store.Digest(t.Context(), r)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }

@@ -54,7 +54,7 @@ func TestStore_Contract(t *testing.T) {
 			PutRaw: func(t *testing.T, name string, data []byte) {
 				putRaw(t, server, prefix+"/"+name, data)
 			},
-			RawNames: []string{"it's", " ", "a+b", "100%", "%41"},
+			RawNames: []string{"it's", " ", "a+b", "100%", "%41", "new\nline"},
 			Damage:   func(t *testing.T, name string) { damage(t, server.Path(prefix+"/"+name)) },
 		}
 	})
