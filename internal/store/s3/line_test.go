@@ -24,8 +24,13 @@ func TestPut_LineCutInAPart(t *testing.T) {
 	storetest.Holds(t, s, "once", file)
 	require.Greater(t, line.Sent(), file.Size, "the cut happened")
 
-	line.CutAfter(partSize+partSize/2, 1_000_000)
-	err := s.Put(t.Context(), "often", file, nil)
+	cutting := false
+	err := s.Put(t.Context(), "often", file, func(int64) {
+		if !cutting { // a part got through; from now on none will
+			cutting = true
+			line.CutAfter(partSize/2, 1_000_000)
+		}
+	})
 	require.ErrorContains(t, err, "exceeded maximum number of attempts, 5")
 	line.Heal()
 	storetest.Absent(t, s, "often")
