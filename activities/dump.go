@@ -52,6 +52,20 @@ func (d *Dumps) DumpParticipant(ctx context.Context, in DumpParticipantInput) (D
 	return d.dump(ctx, in.DumpInput, backupset.Participant, in.Plan.Participant)
 }
 
+// DiscardInput names a set that was not sealed.
+type DiscardInput struct {
+	Set backupset.ID `json:"set"`
+}
+
+// Discard removes what a failed run has staged, so that it does not lie on the disk until the next run.
+func (d *Dumps) Discard(ctx context.Context, in DiscardInput) error {
+	settings, err := d.settings()
+	if err == nil {
+		err = os.RemoveAll(stagingOf(settings, in.Set))
+	}
+	return mapped(ctx, err)
+}
+
 func (d *Dumps) dump(ctx context.Context, in DumpInput, role backupset.Role, database string) (Dump, error) {
 	work := &capture{host: d.Host, in: in, role: role, database: database, attempt: int(activity.GetInfo(ctx).Attempt)}
 	var dump Dump

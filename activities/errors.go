@@ -39,6 +39,7 @@ const (
 	AlertRejected       = "AlertRejected"
 	WorkerStopping      = "WorkerStopping"
 	SetNotFound         = "SetNotFound"
+	RequestRefused      = "RequestRefused"
 	StepFailed          = "StepFailed"
 )
 
@@ -76,6 +77,7 @@ var rules = []rule{
 	{store.ErrCorrupt, BackupCorrupt, true}, // sent again once more: the line may have changed it
 	{store.ErrNoBucket, BucketNotFound, false},
 	{store.ErrStalled, Stalled, true},
+	{store.ErrRefused, RequestRefused, false},
 	{store.ErrNotFound, SetNotFound, false},
 	{notify.ErrRejected, AlertRejected, false},
 	{syscall.ENOSPC, InsufficientSpace, false},
@@ -102,6 +104,7 @@ var nextSteps = map[string]string{
 	Stalled:             "check the network to the target, then: canton-backup backup",
 	DumpTruncated:       "see the logs of the postgres-splice container",
 	UploadFailed:        "check the targets with: canton-backup doctor",
+	RequestRefused:      "check the target's settings with: canton-backup doctor",
 	SetNotFound:         "list the sets with: canton-backup list",
 }
 

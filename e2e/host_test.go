@@ -85,6 +85,7 @@ type host struct {
 	settings map[string]string
 	env      []string
 	telegram *telegram
+	sshd     *sshd.Server // of rsync
 }
 
 // newHost makes an account whose sets stay local. Change settings through set, s3 and rsync.
@@ -131,9 +132,9 @@ func (h *host) rsync() *sshd.Server {
 	server := sshd.Start(h.t)
 	h.target("rsync")
 	h.trust(server)
-	h.set("REMOTE_HOST", server.User+"@127.0.0.1", "REMOTE_PORT", strconv.Itoa(server.Port), "REMOTE_PATH", "~/canton-backups/testnet", "SSH_KEY", server.KeyFile)
-	h.settings["SSH_KEY"] = h.copyKey(server.KeyFile)
-	h.set()
+	h.set("REMOTE_HOST", server.User+"@127.0.0.1", "REMOTE_PORT", strconv.Itoa(server.Port), "REMOTE_PATH", "~/canton-backups/testnet")
+	h.set("SSH_KEY", h.copyKey(server.KeyFile))
+	h.sshd = server
 	return server
 }
 

@@ -97,6 +97,7 @@ func BackupNode(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 			name, text = "Cancelled", "the run was cancelled"
 		}
 		journal.say(ctx, "✗ Backup failed at %s: %s: %s", step(err), name, text)
+		run.discard(ctx)
 	}
 	return result, err
 }
@@ -210,6 +211,20 @@ func (b *backup) upload(ctx workflow.Context) error {
 		return failed
 	}
 	return nil
+}
+
+// discard clears the staging folder after a failure, on a context that survives a cancellation. Its own failure is a line, for
+// it must not hide the cause, and the next Preflight clears the folder too.
+func (b *backup) discard(ctx workflow.Context) {
+	if b.plan.Node == "" {
+		return // nothing was begun
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	err := workflow.ExecuteActivity(lookClass.options(ctx, string(b.set)), dumps.Discard, activities.DiscardInput{Set: b.set}).Get(ctx, nil)
+	if err != nil {
+		name, text := cause(err)
+		b.say(ctx, "⚠ Staged files of set %s could not be removed: %s: %s", b.set, name, text)
+	}
 }
 
 func (b *backup) good() []int {

@@ -61,6 +61,9 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 		}
 		return dumpOf("participant-4", in.Set), b.call("DumpParticipant")
 	}).Maybe()
+	b.OnActivity(dumps.Discard, mock.Anything, mock.Anything).Return(func(context.Context, activities.DiscardInput) error {
+		return b.call("Discard")
+	}).Maybe()
 	b.OnActivity(sets.Seal, mock.Anything, mock.Anything).Return(func(context.Context, activities.SealInput) (activities.Sealed, error) {
 		return activities.Sealed{Verdict: backupset.Pass, Bytes: 165}, b.call("Seal")
 	}).Maybe()
@@ -140,7 +143,11 @@ func TestBackup_FailureStopsAlertsAndPrunesNothing(t *testing.T) {
 			var app *temporal.ApplicationError
 			require.ErrorAs(t, err, &app)
 			require.Equal(t, activities.AuthDenied, app.Type())
-			require.Equal(t, append(slices.Clone(steps[:i+1]), "Notify"), b.calls)
+			want := slices.Clone(steps[:i+1])
+			if i > 0 {
+				want = append(want, "Discard")
+			}
+			require.Equal(t, append(want, "Notify"), b.calls)
 			require.Equal(t, strings.Fields(step)[0], b.alert.Step)
 			require.Contains(t, b.alert.Cause, "cause of AuthDenied")
 			require.Equal(t, activities.NextStep(activities.AuthDenied), b.alert.Next)

@@ -23,6 +23,8 @@ var (
 	ErrFull = errors.New("store is full")
 	// ErrNoBucket: the bucket or folder that the settings name does not exist and is not ours to create.
 	ErrNoBucket = errors.New("no such bucket")
+	// ErrRefused: the store answered that it will not do this, for a reason that no repetition cures.
+	ErrRefused = errors.New("request refused")
 	// ErrStalled: no byte moved for longer than the store's stall limit.
 	ErrStalled = errors.New("no bytes moved")
 )

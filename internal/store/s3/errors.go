@@ -43,6 +43,8 @@ func typed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w; check key id and secret key, and that they may list, read, write and delete here", store.ErrDenied, err)
 	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		return fmt.Errorf("server is busy and asks for a slower pace: %w", err)
+	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
+		return fmt.Errorf("%w: %w", store.ErrRefused, err)
 	}
 	return err
 }
