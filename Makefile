@@ -34,3 +34,13 @@ lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 	@$(GO) tool staticcheck ./...
 	@$(GO) tool workflowcheck ./workflows/...
 	@$(GO) test -count=1 ./internal/layers
+
+.PHONY: demo
+demo: tools ## Bring up a node's double, an S3 server and the worker, and back up
+	@echo "demo: building (the first time takes some minutes)" >&2
+	@$(MAKE) --no-print-directory build
+	@GO="$(GO)" ./demo/up.sh
+
+.PHONY: demo-down
+demo-down: ## End the demo and remove all that it made
+	@./demo/down.sh
