@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// output runs a command to its end; its error carries what the command said.
+func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return "", fmt.Errorf("run %s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+// child is a process that we watch. It dies with us, however we die.
+type child struct {
+	cmd   *exec.Cmd
+	log   string // file with all that it printed
+	ended chan struct{}
+	err   error // of its end, once ended is closed
+}
+
+func startChild(cmd *exec.Cmd, log string) (*child, error) {
+	file, err := os.Create(log)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // the child has its own
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The signal comes when the thread that started the child ends, so this one has to live as long.
+		runtime.LockOSThread()
+		defer close(c.ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			c.err = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
+	}
+	return c, nil
+}
+
+// said is the end of what the child printed.
+func (c *child) said() string {
+	text, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-2000):])
+}
+
+// kill ends the child and waits until it is gone.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // it may have ended
+	<-c.ended
+}
+
+// await polls until the condition holds; the child must not end before.
+func (c *child) await(ctx context.Context, what string, condition func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for !condition() {
+		select {
+		case <-c.ended:
+			return fmt.Errorf("wait for %s: it ended (%v): %s", what, c.err, c.said())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w: %s", what, ctx.Err(), c.said())
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// memory is what the kernel says of a process, in bytes.
+type memory struct {
+	peak      int64 // most that was ever resident
+	resident  int64
+	anonymous int64 // of resident: all but the program's own file
+}
+
+// memory reads /proc. Not rusage: its peak counts what the parent held when it made the child.
+func (c *child) memory() (memory, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "status"))
+	if err != nil {
+		return memory{}, err
+	}
+	var m memory
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(line, ":")
+		field, known := map[string]*int64{"VmHWM": &m.peak, "VmRSS": &m.resident, "RssAnon": &m.anonymous}[key]
+		if !known {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		if err != nil {
+			return memory{}, fmt.Errorf("read memory: %w", err)
+		}
+		*field = kib << 10
+	}
+	if m.peak == 0 {
+		return memory{}, errors.New("read memory: the process has none, it is ending")
+	}
+	return m, nil
+}
+
+// processorTime is what the child used so far.
+func (c *child) processorTime() (time.Duration, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	// Behind the name, which may hold blanks, user and system time are the 12th and 13th.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, errors.New("read processor time: too few fields")
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticksPerSecond, errors.Join(err1, err2)
+}
+
+// freePort is below the range of outgoing connections, so that none of those takes it before its server does.
+func freePort() (int, error) {
+	for range 100 {
+		port := 15000 + int(time.Now().UnixNano()/1000%17000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("find free port: none")
+}
