@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"canton-backup/activities"
+	"canton-backup/internal/attributes"
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/config"
 	"canton-backup/internal/notify"
@@ -129,7 +130,7 @@ func (b *backup) preflight(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	b.mark(ctx, AttributeNode.ValueSet(b.plan.Node), AttributeNetwork.ValueSet(b.plan.Network), AttributeSet.ValueSet(string(b.set)))
+	b.mark(ctx, attributes.Node.ValueSet(b.plan.Node), attributes.Network.ValueSet(b.plan.Network), attributes.Set.ValueSet(string(b.set)))
 	kinds := "skip"
 	for i, t := range b.plan.Targets {
 		if i == 0 {
@@ -278,7 +279,7 @@ func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
 	if len(b.good()) < len(b.targets) {
 		r.Outcome = Incomplete
 	}
-	b.mark(ctx, AttributeOutcome.ValueSet(string(r.Outcome)), AttributeBytes.ValueSet(b.sealed.Bytes))
+	b.mark(ctx, attributes.Outcome.ValueSet(string(r.Outcome)), attributes.Bytes.ValueSet(b.sealed.Bytes))
 	if r.Outcome == Incomplete {
 		b.say(ctx, "⚠ Backup completed, %d of %d targets failed", len(b.targets)-len(b.good()), len(b.targets))
 		return r, nil

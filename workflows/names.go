@@ -37,15 +37,6 @@ func nodeOf(ctx workflow.Context) (string, error) {
 	return node, nil
 }
 
-// Search attributes, for lists in the UI.
-var (
-	AttributeNode    = temporal.NewSearchAttributeKeyKeyword("CantonNode")
-	AttributeNetwork = temporal.NewSearchAttributeKeyKeyword("CantonNetwork")
-	AttributeSet     = temporal.NewSearchAttributeKeyKeyword("BackupSet")
-	AttributeOutcome = temporal.NewSearchAttributeKeyKeyword("BackupOutcome")
-	AttributeBytes   = temporal.NewSearchAttributeKeyInt64("BackupBytes")
-)
-
 // Register offers every workflow to a worker, for production and tests alike.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Backup)

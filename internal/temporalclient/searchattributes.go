@@ -12,26 +12,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
-)
 
-// The search attributes of our workflows. They are shown in lists and can be asked for, so they never hold a secret.
-var (
-	// CantonNode is the name of the node that a run works on.
-	CantonNode = temporal.NewSearchAttributeKeyKeyword("CantonNode")
-	// CantonNetwork is the node's network: devnet, testnet or mainnet.
-	CantonNetwork = temporal.NewSearchAttributeKeyKeyword("CantonNetwork")
-	// BackupSet is the id of the set that a run makes, restores or drills.
-	BackupSet = temporal.NewSearchAttributeKeyKeyword("BackupSet")
-	// BackupOutcome is how a run ended, in one word.
-	BackupOutcome = temporal.NewSearchAttributeKeyKeyword("BackupOutcome")
-	// BackupBytes is the stored size of the set in bytes.
-	BackupBytes = temporal.NewSearchAttributeKeyInt64("BackupBytes")
+	"canton-backup/internal/attributes"
 )
-
-// wanted fixes the order in which they are made and named in errors.
-func wanted() []temporal.SearchAttributeKey {
-	return []temporal.SearchAttributeKey{CantonNode, CantonNetwork, BackupSet, BackupOutcome, BackupBytes}
-}
 
 // SearchAttributesError says which attributes could not be ensured. Runs that set one of them will not get on until it
 // exists; a caller may still treat the error as a warning, because someone else may have to make them (Temporal Cloud).
@@ -57,7 +40,7 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	operator := c.OperatorService()
 	found, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
-		return &SearchAttributesError{Namespace: namespace, Names: names(wanted()), Cause: err}
+		return &SearchAttributesError{Namespace: namespace, Names: names(attributes.All()), Cause: err}
 	}
 	missing, wrong := compare(found.GetCustomAttributes())
 	if len(wrong) > 0 {
@@ -82,7 +65,7 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 }
 
 func compare(found map[string]enumspb.IndexedValueType) (missing, wrong []temporal.SearchAttributeKey) {
-	for _, key := range wanted() {
+	for _, key := range attributes.All() {
 		switch have, ok := found[key.GetName()]; {
 		case !ok:
 			missing = append(missing, key)

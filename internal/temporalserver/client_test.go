@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"canton-backup/internal/attributes"
 	"canton-backup/internal/temporalclient"
 
 	"github.com/stretchr/testify/require"
@@ -67,9 +68,9 @@ func TestEnsureSearchAttributes(t *testing.T) {
 	}
 	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "tagged", TaskQueue: testQueue,
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			temporalclient.CantonNode.ValueSet("node-1"), temporalclient.CantonNetwork.ValueSet("devnet"),
-			temporalclient.BackupSet.ValueSet("20261123_020000"), temporalclient.BackupOutcome.ValueSet("done"),
-			temporalclient.BackupBytes.ValueSet(5_000_000_000))}, "Greet", "node")
+			attributes.Node.ValueSet("node-1"), attributes.Network.ValueSet("devnet"),
+			attributes.Set.ValueSet("20261123_020000"), attributes.Outcome.ValueSet("done"),
+			attributes.Bytes.ValueSet(5_000_000_000))}, "Greet", "node")
 	require.NoError(t, err)
 	require.NoError(t, run.Get(t.Context(), nil))
 	require.Eventually(t, func() bool {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"canton-backup/internal/attributes"
 	"canton-backup/internal/temporalclient"
 
 	"github.com/stretchr/testify/require"
@@ -62,7 +63,7 @@ func TestStart(t *testing.T) {
 	require.NoError(t, w.Start())
 	defer w.Stop()
 	options := client.StartWorkflowOptions{ID: "tagged", TaskQueue: queue,
-		TypedSearchAttributes: temporal.NewSearchAttributes(temporalclient.CantonNode.ValueSet("node-1"))}
+		TypedSearchAttributes: temporal.NewSearchAttributes(attributes.Node.ValueSet("node-1"))}
 	var run client.WorkflowRun
 	require.Eventually(t, func() bool { // a cluster learns of new search attributes some time later
 		run, err = api.ExecuteWorkflow(t.Context(), options, "Greet", "cluster")
