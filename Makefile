@@ -27,6 +27,10 @@ unit: ## Test what needs no servers, in under a minute
 test: tools ## Test everything against real components
 	@$(GO) test -p 2 -timeout 25m ./...
 
+.PHONY: bench
+bench: tools build ## Measure time, size and memory beside the customer's script (BENCH=-h lists the flags)
+	@$(GO) run ./bench $(BENCH)
+
 .PHONY: lint
 lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
@@ -34,6 +38,10 @@ lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 	@$(GO) tool staticcheck ./...
 	@$(GO) tool workflowcheck ./workflows/...
 	@$(GO) test -count=1 ./internal/layers
+
+.PHONY: docs
+docs: ## Write the pages that are made from the code
+	@UPDATE_DOCS=1 $(GO) test -count=1 -run TestDocs ./internal/config ./internal/cli ./activities
 
 .PHONY: demo
 demo: tools ## Bring up a node's double, an S3 server and the worker, and back up

@@ -23,7 +23,7 @@ lock() {
 
 # ours PID: the process carries this demo's mark in its environment. A pid file alone may name, after a reboot, whoever has that pid now.
 ours() {
-	[ -n "$1" ] && [ -r "/proc/$1/environ" ] && tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null | grep -qxF "CANTON_BACKUP_DEMO=$demo"
+	[ -n "$1" ] && grep -qzxF "CANTON_BACKUP_DEMO=$demo" "/proc/$1/environ" 2>/dev/null
 }
 
 # pid NAME prints the pid of the part when it runs and is ours.
