@@ -122,7 +122,8 @@ func (s *Store) sshCommand() []string {
 // ssh is the client with the options that make it safe unattended: it never asks, never trusts a key it does not know, and
 // gives up a dead line.
 func (s *Store) ssh() []string {
-	alive := max(1, int(s.cfg.StallAfter/time.Second/4))
+	// Later than our own watch, which knows a stall when it sees one; this is for an ssh that outlived us.
+	alive := max(1, int(s.cfg.StallAfter/time.Second/2))
 	argv := []string{"ssh", "-T", "-x", "-a"}
 	for _, option := range []string{
 		"BatchMode=yes", "StrictHostKeyChecking=yes", "UpdateHostKeys=no", "LogLevel=ERROR", "RequestTTY=no",
