@@ -143,8 +143,8 @@ func mapped(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, errStopping) {
 		err = cause
-	} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return ctx.Err() // Temporal knows a cancellation by its own error
+	} else if ctx.Err() != nil {
+		return ctx.Err() // whatever broke, broke because the run was cancelled; Temporal knows that by this error
 	}
 	name, retry := classify(err)
 	options := temporal.ApplicationErrorOptions{NonRetryable: !retry}
