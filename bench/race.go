@@ -161,6 +161,9 @@ func digest(ctx context.Context, decoder []string, path string) (size int64, sum
 		}
 	}
 	if err := cmd.Wait(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return 0, "", fmt.Errorf("run %s: %w: %s", decoder[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return size, hex.EncodeToString(hash.Sum(nil)), nil

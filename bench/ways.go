@@ -91,7 +91,8 @@ func (r *rig) dump(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	return session.Dump(ctx, w)
+	_, err = session.Dump(ctx, w)
+	return err
 }
 
 // dumpTo is capture with another compressor, under the same duties: both digests, fsync.
