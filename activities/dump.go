@@ -126,10 +126,11 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 		return Dump{}, err
 	}
 	dump = Dump{Component: component, Staged: fmt.Sprintf("%s.%d-%s", component.File, c.attempt, strings.ToLower(rand.Text()[:8]))}
-	result, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged))
+	result, warnings, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged))
 	if err != nil {
 		return Dump{}, err
 	}
+	dump.Component.Warnings = warnings
 	dump.Component.Size, dump.Component.SHA256 = result.Size, result.SHA256
 	dump.Component.PlainSize, dump.Component.PlainSHA256 = result.PlainSize, result.PlainSHA256
 	if dump.Component.EndLSN, err = session.Position(ctx); err != nil {
@@ -171,10 +172,10 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session, settings co
 }
 
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
-func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string) (seal.Result, error) {
+func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string) (seal.Result, string, error) {
 	w, err := seal.Create(path, c.in.Plan.Codec)
 	if err != nil {
-		return seal.Result{}, err
+		return seal.Result{}, "", err
 	}
 	c.writer.Store(w)
 	watched, cancel := context.WithCancelCause(ctx)
@@ -193,11 +194,13 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 			}
 		}
 	}()
-	if err := s.Dump(watched, w); err != nil {
+	warnings, err := s.Dump(watched, w)
+	if err != nil {
 		if cause := context.Cause(watched); ctx.Err() == nil && errors.Is(cause, store.ErrFull) {
 			err = cause
 		}
-		return seal.Result{}, errors.Join(err, w.Abort())
+		return seal.Result{}, "", errors.Join(err, w.Abort())
 	}
-	return w.Close()
+	result, err := w.Close()
+	return result, warnings, err
 }

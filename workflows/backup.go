@@ -169,6 +169,10 @@ func (b *backup) dumpParticipant(ctx workflow.Context) error {
 
 func (b *backup) sayDump(ctx workflow.Context, d activities.Dump) {
 	b.say(ctx, "✓ %s — %s", d.Component.File, human(d.Component.Size))
+	if w := d.Component.Warnings; w != "" {
+		b.say(ctx, "⚠ pg_dump: %s", w)
+		b.plan.Warnings = append(b.plan.Warnings, "pg_dump: "+w)
+	}
 }
 
 func (b *backup) seal(ctx workflow.Context) error {

@@ -34,13 +34,14 @@ type Component struct {
 	PlainSize   int64     `json:"plain_size"`   // bytes of the SQL text
 	PlainSHA256 string    `json:"plain_sha256"` // of the SQL text
 	Codec       Codec     `json:"codec"`
-	StartedAt   time.Time `json:"started_at"`   // decoration: order is proven by the positions below
-	CompletedAt time.Time `json:"completed_at"` // decoration
-	SystemID    string    `json:"system_id"`    // pg_control_system().system_identifier of the server
-	StartLSN    LSN       `json:"start_lsn"`    // read in the transaction whose snapshot is dumped
-	EndLSN      LSN       `json:"end_lsn"`      // read after pg_dump ended
-	Client      string    `json:"client"`       // `pg_dump --version`
-	Attempt     int       `json:"attempt"`      // which attempt of the run made it, from 1
+	StartedAt   time.Time `json:"started_at"`         // decoration: order is proven by the positions below
+	CompletedAt time.Time `json:"completed_at"`       // decoration
+	SystemID    string    `json:"system_id"`          // pg_control_system().system_identifier of the server
+	StartLSN    LSN       `json:"start_lsn"`          // read in the transaction whose snapshot is dumped
+	EndLSN      LSN       `json:"end_lsn"`            // read after pg_dump ended
+	Client      string    `json:"client"`             // `pg_dump --version`
+	Attempt     int       `json:"attempt"`            // which attempt of the run made it, from 1
+	Warnings    string    `json:"warnings,omitempty"` // what pg_dump complained of, although it succeeded
 
 	ValidatorEvidence   *ValidatorEvidence   `json:"validator_evidence,omitempty"`
 	ParticipantEvidence *ParticipantEvidence `json:"participant_evidence,omitempty"`

@@ -62,6 +62,11 @@ func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
+	if conn.own != nil {
+		if err := c.awaitInterrupted(ctx, conn, s, interrupts); err != nil {
+			return err
+		}
+	}
 	id := fmt.Sprintf("%s-%s-%s", workflows.ScheduleID(s.Node.Name), kind, time.Now().UTC().Format("20060102T150405.000Z"))
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.Queue(s.Node.Name), WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -72,4 +77,27 @@ func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind
 	}
 	f := &follower{conn: conn, node: s.Node.Name, run: run, out: c.talk(), terminal: c.Terminal && !c.json}
 	return f.follow(ctx, interrupts, result)
+}
+
+// awaitInterrupted lets a run that an earlier process left behind go on to its end first: it holds the node's lock, and as its
+// only worker we would interrupt it again.
+func (c *command) awaitInterrupted(ctx context.Context, conn *connection, s config.Settings, interrupts <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	described, err := conn.DescribeWorkflowExecution(ctx, workflows.LockID(s.Node.Name), "")
+	if err != nil || described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return nil // there is none; should Temporal be out of reach, the start below says so
+	}
+	fmt.Fprintln(c.talk(), "An interrupted run goes on first ...")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = conn.GetWorkflow(ctx, workflows.LockID(s.Node.Name), "").Get(ctx, nil) // how it ends is its own affair
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-interrupts:
+		return context.Canceled
+	}
 }

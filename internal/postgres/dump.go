@@ -26,16 +26,17 @@ const (
 )
 
 // Dump writes the database as SQL text, as of the session's snapshot, to w. pg_dump runs in the helper and writes into a named
-// pipe, because an engine's attach stream moves a quarter of what a pipe does. Anything but a whole dump is an error.
-func (s *Session) Dump(ctx context.Context, w io.Writer) error {
+// pipe, because an engine's attach stream moves a quarter of what a pipe does. Anything but a whole dump is an error; what pg_dump
+// complained of on the way to a whole dump is returned as warnings.
+func (s *Session) Dump(ctx context.Context, w io.Writer) (warnings string, err error) {
 	path := filepath.Join(s.folder, "pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
-		return fmt.Errorf("dump: make pipe: %w", err)
+		return "", fmt.Errorf("dump: make pipe: %w", err)
 	}
 	defer os.Remove(path)
 	reader, writer, err := openPipe(path)
 	if err != nil {
-		return fmt.Errorf("dump: %w", err)
+		return "", fmt.Errorf("dump: %w", err)
 	}
 	defer reader.Close()
 	defer writer.Close()
@@ -65,23 +66,22 @@ func (s *Session) Dump(ctx context.Context, w io.Writer) error {
 	if copyErr != nil {
 		cause := context.Cause(ctx) // the caller's end of context came first, if it came
 		cancel(copyErr)
-		r := <-ended
+		<-ended // pg_dump died of our own doing
 		if cause != nil {
-			return fmt.Errorf("dump: %w", cause)
+			return "", fmt.Errorf("dump: %w", cause)
 		}
-		_ = r // pg_dump died of our own doing
-		return fmt.Errorf("dump: %w", copyErr)
+		return "", fmt.Errorf("dump: %w", copyErr)
 	}
 	r := <-ended
 	switch {
 	case r.err != nil:
-		return fmt.Errorf("dump: %w", errors.Join(r.err, failureOrNil(r.stderr)))
+		return "", fmt.Errorf("dump: %w", errors.Join(r.err, failureOrNil(r.stderr)))
 	case r.exit != 0:
-		return failure("dump", r.stderr, fmt.Errorf("pg_dump exit code %d", r.exit))
+		return "", failure("dump", r.stderr, fmt.Errorf("pg_dump exit code %d", r.exit))
 	case !bytes.Contains(tail.data, footer):
-		return fmt.Errorf("dump: %w: the last line of pg_dump is missing", ErrTruncated)
+		return "", fmt.Errorf("dump: %w: the last line of pg_dump is missing", ErrTruncated)
 	}
-	return nil
+	return r.stderr, nil
 }
 
 func failureOrNil(stderr string) error {
