@@ -1,0 +1,40 @@
+package e2e_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runBlock is a block that a page marks as one that can be run as it stands; in a list it is indented.
+var runBlock = regexp.MustCompile("(?ms)^( *)```sh run\n(.*?)^ *```$")
+
+// What README and runbooks tell an operator to type works on a host with a worker, in the order of the page.
+func TestPages_CommandsRun(t *testing.T) {
+	pages, err := filepath.Glob("../docs/runbooks/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	h := newHost(t, sharedNode)
+	h.s3()
+	bin, err := filepath.Abs("../bin")
+	require.NoError(t, err)
+	h.env = append(h.env, "PATH="+bin+":"+os.Getenv("PATH"))
+	h.startWorker()
+	for _, page := range append([]string{"../README.md"}, pages...) {
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			text, err := os.ReadFile(page)
+			require.NoError(t, err)
+			blocks := runBlock.FindAllStringSubmatch(string(text), -1)
+			require.NotEmpty(t, blocks, "a page that an operator works by has something to type")
+			for _, b := range blocks {
+				script := strings.ReplaceAll("\n"+b[2], "\n"+b[1], "\n")
+				out, err := h.tryShell("set -x" + script)
+				require.NoError(t, err, out)
+			}
+		})
+	}
+}
