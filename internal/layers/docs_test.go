@@ -37,7 +37,7 @@ func read(t *testing.T, path string) string {
 func TestEverySettingIsDocumented(t *testing.T) {
 	page := read(t, "docs/reference/settings.md")
 	for _, k := range config.Keys {
-		if !strings.Contains(page, "`"+k.Name+"`") {
+		if !strings.Contains(page, "\n| `"+k.Name+"` |") {
 			t.Errorf("docs/reference/settings.md says nothing of %s", k.Name)
 		}
 	}
