@@ -215,6 +215,31 @@ func TestFaults(t *testing.T) {
 		})
 	}
 
+	t.Run("names that need quoting are no fault", func(t *testing.T) {
+		odd := map[string]string{"validator": `val "1"`, "participant-4": `it's "odd"; -- $HOME\ db=x`}
+		for _, from := range []string{"validator", "participant-4"} { // in this order, so that the copies are a pair
+			sql(t, "postgres", `CREATE DATABASE "`+strings.ReplaceAll(odd[from], `"`, `""`)+`"`)
+			out, err := exec.CommandContext(t.Context(), "docker", "exec", "-e", "PGDATABASE="+odd[from], node.Container("postgres-splice"),
+				"sh", "-euc", "pg_dump -U cnadmin -d "+from+" | psql -qU cnadmin").CombinedOutput()
+			require.NoError(t, err, string(out))
+		}
+		h := newHost(t, node)
+		h.s3()
+		h.rsync()
+		h.set("PARTICIPANT_DB", odd["participant-4"], "VALIDATOR_DB", odd["validator"])
+		m := h.manifest(h.backup())
+		require.Equal(t, odd["participant-4"], m.Components[1].Database)
+		require.Equal(t, backupset.Pass, m.Verdict)
+		require.Equal(t, 0, h.run("verify").code)
+	})
+
+	t.Run("a stopped participant is no fault", func(t *testing.T) {
+		h := newHost(t, node)
+		require.NoError(t, node.StopService(t.Context(), "participant"))
+		later(t, func(ctx context.Context) error { return node.StartService(ctx, "participant") })
+		require.Equal(t, "participant-4", h.manifest(h.backup()).Components[1].Database)
+	})
+
 	// The table's control: with nothing broken, the old set is pruned, so that a prune in one of its rows would be seen.
 	h := newHost(t, node)
 	h.rsync()
