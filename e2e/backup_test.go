@@ -70,6 +70,11 @@ func TestVerify_NoticesOneAlteredByte(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.out, "r2 "+m.Components[1].File+": FAILED")
 	require.Contains(t, r.out, "local "+m.Components[1].File+": OK")
+
+	require.NoError(t, os.Remove(bucket.Path("testnet/"+h.settings["NODE_NAME"]+"/"+backupset.ManifestName(m.Set))))
+	r = h.run("verify")
+	require.Equal(t, 1, r.code, "the newest set belongs at every target")
+	require.Contains(t, r.out, "r2 "+string(m.Set)+": FAILED — the set is not there")
 }
 
 func TestCommands_ExitCodes(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
 	"canton-backup/internal/seal"
 	"canton-backup/internal/store"
 )
@@ -17,7 +18,7 @@ import (
 type verified struct {
 	Set   backupset.ID `json:"set"`
 	Store string       `json:"store"`
-	File  string       `json:"file"`
+	File  string       `json:"file,omitempty"` // empty when the whole set is absent
 	OK    bool         `json:"ok"`
 	Error string       `json:"error,omitempty"`
 }
@@ -40,10 +41,17 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 		return err
 	}
 	all, errs := shelves(ctx, s, only)
+	newest := id == catalog.Latest
 	var results []verified
 	for _, shelf := range all {
 		e, err := shelf.listing.Find(id)
 		if err != nil {
+			// An older set may have been pruned there; the newest one belongs everywhere.
+			if newest && shelf.err == nil && len(results) > 0 {
+				r := verified{Set: results[0].Set, Store: shelf.name, Error: "the set is not there"}
+				errs = errors.Join(errs, fmt.Errorf("%s: verify set %s: it is not there", shelf.name, r.Set))
+				results = append(results, r)
+			}
 			continue
 		}
 		id = string(e.Manifest.Set) // "latest" is the same set everywhere from here on
@@ -65,7 +73,11 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 			if !r.OK {
 				outcome = "FAILED — " + r.Error
 			}
-			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Store, r.File, outcome); err != nil {
+			subject := r.File
+			if subject == "" {
+				subject = string(r.Set)
+			}
+			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Store, subject, outcome); err != nil {
 				return err
 			}
 		}

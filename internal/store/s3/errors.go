@@ -27,6 +27,10 @@ func typed(ctx context.Context, err error) error {
 		}
 	}
 	status := statusOf(err)
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		err = &answer{err, api, status}
+	}
 	switch {
 	case errors.Is(err, store.ErrStalled):
 		return fmt.Errorf("%w; look at the network; the next Put goes on from here", err)
@@ -48,6 +52,19 @@ func typed(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// answer prints a server's answer in its own words, without the SDK's frame of request ids and operation names.
+type answer struct {
+	error
+	api    smithy.APIError
+	status int // HTTP
+}
+
+func (a *answer) Error() string {
+	return fmt.Sprintf("%s: %s (HTTP %d)", a.api.ErrorCode(), a.api.ErrorMessage(), a.status)
+}
+
+func (a *answer) Unwrap() error { return a.error }
 
 func hasCode(err error, codes ...string) bool {
 	var api smithy.APIError
