@@ -38,6 +38,8 @@ lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 	@$(GO) tool staticcheck ./...
 	@$(GO) tool workflowcheck ./workflows/...
 	@$(GO) test -count=1 ./internal/layers
+	@v=$$($(GO) list -m -f '{{.Version}}' go.opentelemetry.io/otel/log); if [ "$$v" != v0.20.0 ]; then \
+		echo "go.opentelemetry.io/otel/log is $$v: the Temporal server compiles with v0.20.0 only (docs/decisions/0007-dependencies.md)"; exit 1; fi
 
 .PHONY: docs
 docs: ## Write the pages that are made from the code

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"canton-backup/internal/app"
 	"canton-backup/internal/config"
@@ -38,7 +39,16 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 	return c.report(c.serve(ctx))
 }
 
+// idleGC halves the garbage collections of a worker that waits, most of whose work is the embedded server's clocks; memoryLimit
+// makes it collect as eagerly as ever once that costs memory.
+const (
+	idleGC      = 200       // percent
+	memoryLimit = 400 << 20 // bytes
+)
+
 func (c *command) serve(ctx context.Context) (err error) {
+	debug.SetGCPercent(idleGC)
+	debug.SetMemoryLimit(memoryLimit)
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
