@@ -25,7 +25,7 @@ unit: ## Test what needs no servers, in under a minute
 
 .PHONY: test
 test: tools ## Test everything against real components
-	@$(GO) test -p 2 -timeout 25m ./...
+	@$(GO) test -p 2 -timeout 35m ./...
 
 .PHONY: bench
 bench: tools build ## Measure time, size and memory beside the customer's script (BENCH=-h lists the flags)

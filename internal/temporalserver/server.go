@@ -34,6 +34,8 @@ const (
 
 	loopback     = "127.0.0.1"
 	startTimeout = time.Minute
+
+	startAttempts = 3
 )
 
 // Options say where the server lives. Only Dir is required.
@@ -120,15 +122,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// run brings the services up. All ports are checked by binding and releasing them, so another server may take one in
-// between: one more attempt with other inner ports covers that. There is none when the failed server still holds the
-// port of the API, which it gives back only with the process.
+// run brings the services up. All ports are checked by binding and releasing them, so another program may take one in
+// between: further attempts with other inner ports cover that, and with another port of the API when the caller left it to us.
+// There is none when the failed server still holds a port that the caller named: it gives it back only with the process.
 func (s *Server) run(ctx context.Context, o Options) error {
 	err := s.runOnce(ctx, o)
-	if err == nil || ctx.Err() != nil || checkPort(s.port) != nil {
-		return err
+	for attempt := 1; err != nil && attempt < startAttempts && ctx.Err() == nil; attempt++ {
+		if o.Port == 0 {
+			port, portErr := freePort()
+			if portErr != nil {
+				return errors.Join(err, portErr)
+			}
+			s.port = port
+		} else if checkPort(s.port) != nil {
+			return err
+		}
+		err = s.runOnce(ctx, o)
 	}
-	return s.runOnce(ctx, o)
+	return err
 }
 
 func (s *Server) runOnce(ctx context.Context, o Options) error {
