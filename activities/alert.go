@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
 	"canton-backup/internal/notify"
 )
 
@@ -32,8 +34,27 @@ func (a *Alerts) Notify(ctx context.Context, in notify.Alert) (Notified, error) 
 	if in.Network == "" {
 		in.Network = settings.Node.Network
 	}
+	if in.LastGood == "" {
+		in.LastGood = a.lastGood(ctx, settings)
+	}
 	if err := a.Notifier(settings.Telegram).Notify(ctx, in); err != nil {
 		return Notified{}, mapped(ctx, err)
 	}
 	return Notified{Sent: true}, nil
+}
+
+// lastGood names the newest verified set on this host, "none", or nothing when that cannot be found out.
+func (a *Alerts) lastGood(ctx context.Context, settings config.Settings) string {
+	local, err := a.Local(settings)
+	if err != nil {
+		return ""
+	}
+	listing, err := catalog.List(ctx, local, owner(settings))
+	if err != nil {
+		return ""
+	}
+	if e, found := listing.LastGood(a.Now()); found {
+		return string(e.Manifest.Set) + " UTC"
+	}
+	return "none"
 }

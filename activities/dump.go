@@ -61,6 +61,9 @@ type DiscardInput struct {
 func (d *Dumps) Discard(ctx context.Context, in DiscardInput) error {
 	settings, err := d.settings()
 	if err == nil {
+		_, err = backupset.ParseID(string(in.Set)) // an empty one would name the folder of all sets
+	}
+	if err == nil {
 		err = os.RemoveAll(stagingOf(settings, in.Set))
 	}
 	return mapped(ctx, err)
@@ -153,9 +156,7 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session, settings co
 	if tables == 0 {
 		return component, fmt.Errorf("dump %s: %w: database %q holds no tables", c.role, canton.ErrNoDatabase, c.database)
 	}
-	if component.StartLSN, err = s.Position(ctx); err != nil {
-		return component, err
-	}
+	component.StartLSN = s.Start()
 	if component.SystemID, err = s.SystemID(ctx); err != nil {
 		return component, err
 	}
@@ -171,6 +172,9 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session, settings co
 	return component, err
 }
 
+// dumpStall is how long a dump may stand still. Lock waits are bounded on their own; a paused or wedged server says nothing at all.
+const dumpStall = 10 * time.Minute
+
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
 func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string) (seal.Result, string, error) {
 	w, err := seal.Create(path, c.in.Plan.Codec)
@@ -183,11 +187,17 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 	go func() {
 		ticker := time.NewTicker(spaceCheckEvery)
 		defer ticker.Stop()
+		seen, moved := int64(0), time.Now()
 		for {
 			select {
 			case <-watched.Done():
 				return
 			case <-ticker.C:
+				if now := w.Plain(); now != seen {
+					seen, moved = now, time.Now()
+				} else if time.Since(moved) > dumpStall {
+					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, store.ErrStalled, dumpStall, size(seen)))
+				}
 				if free, err := local.Free(watched); err == nil && free < reserve/2 {
 					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, size(free), local.Location()))
 				}
@@ -196,7 +206,7 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 	}()
 	warnings, err := s.Dump(watched, w)
 	if err != nil {
-		if cause := context.Cause(watched); ctx.Err() == nil && errors.Is(cause, store.ErrFull) {
+		if cause := context.Cause(watched); ctx.Err() == nil && (errors.Is(cause, store.ErrFull) || errors.Is(cause, store.ErrStalled)) {
 			err = cause
 		}
 		return seal.Result{}, "", errors.Join(err, w.Abort())

@@ -155,18 +155,15 @@ func (n *Node) room(ctx context.Context, s config.Settings, local LocalStore, pl
 	if err != nil {
 		return err
 	}
-	last, err := sets.Find(catalog.Latest)
+	last, err := sets.Find(catalog.Latest, n.Now())
 	switch {
 	case err == nil:
 		plan.Estimate = last.Manifest.Bytes() * 13 / 10
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	for _, e := range sets.Sets {
-		if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass {
-			plan.LastGood = e.Manifest.Set
-			break
-		}
+	if good, found := sets.LastGood(n.Now()); found {
+		plan.LastGood = good.Manifest.Set
 	}
 	free, err := local.Free(ctx)
 	if err != nil {

@@ -67,7 +67,7 @@ func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.St
 		return pruned, err
 	}
 	if newest != "" {
-		e, err := listing.Find(string(newest))
+		e, err := listing.Find(string(newest), p.Now())
 		if err != nil || !e.Own || e.Damage != "" {
 			return pruned, fmt.Errorf("prune %s: %w: set %s %s", s.Location(), errSetNotThere, newest, e.Damage)
 		}
@@ -76,7 +76,7 @@ func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.St
 		return pruned, fmt.Errorf("make staging folder: %w", err)
 	}
 	for _, id := range retention.Released(PlanPrune(p.Now(), listing, settings.Retention)) {
-		e, err := listing.Find(string(id))
+		e, err := listing.Find(string(id), p.Now())
 		if err != nil {
 			return pruned, err
 		}

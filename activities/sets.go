@@ -55,6 +55,11 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		return Sealed{}, err
 	}
 	folder := stagingOf(settings, in.Set)
+	for _, d := range []Dump{in.Validator, in.Participant} {
+		if d.Staged != filepath.Base(d.Staged) {
+			return Sealed{}, fmt.Errorf("seal set %s: %q is no file of the staging folder", in.Set, d.Staged)
+		}
+	}
 	checks, verdict := backupset.Prove(in.Validator.Component, in.Participant.Component)
 	if verdict == backupset.Fail {
 		err := fmt.Errorf("seal set %s: %w: %s", in.Set, errPairBroken, backupset.Failed(checks))

@@ -233,6 +233,21 @@ func TestFaults(t *testing.T) {
 		require.Equal(t, 0, h.run("verify").code)
 	})
 
+	t.Run("a renamed table that only the record needs does not switch off the proof", func(t *testing.T) {
+		sql(t, "participant-4", `ALTER TABLE participant.common_kms_metadata_store RENAME TO elsewhere`)
+		later(t, func(ctx context.Context) error {
+			_, err := node.SQL(ctx, "participant-4", `ALTER TABLE participant.elsewhere RENAME TO common_kms_metadata_store`)
+			return err
+		})
+		h := newHost(t, node)
+		require.Equal(t, backupset.Pass, h.manifest(h.backup()).Verdict)
+		h.set("VALIDATOR_DB", "ahead") // made by a row above
+		r := h.run("backup")
+		require.Equal(t, 1, r.code)
+		require.Contains(t, r.talk, "ahead of the participant")
+		require.Contains(t, h.telegram.messages()[0], "Last good set:</b> 20", "the alert names the set from before")
+	})
+
 	t.Run("a stopped participant is no fault", func(t *testing.T) {
 		h := newHost(t, node)
 		require.NoError(t, node.StopService(t.Context(), "participant"))

@@ -36,6 +36,7 @@ type BackupResult struct {
 	Bytes            int64             `json:"bytes"`
 	Targets          []TargetResult    `json:"targets,omitempty"`
 	Warnings         []string          `json:"warnings,omitempty"`
+	LastGood         backupset.ID      `json:"last_good,omitempty"` // newest verified set before this one
 	AlertUndelivered string            `json:"alert_undelivered,omitempty"`
 }
 
@@ -53,11 +54,16 @@ func Backup(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 	var result BackupResult
 	err := underLock(ctx, BackupNode, in, &result)
 	switch {
+	case err == nil && result.Verdict != backupset.Pass && result.LastGood != "":
+		// A fresh node proves nothing yet; one that did before and does no more has lost its proof.
+		result.AlertUndelivered = alarm(ctx, notify.Alert{Step: "Seal", Cause: "the pair can no longer be proven: " + unproven(result.Checks) + failedTargets(result.Targets),
+			Next: "compare docs/reference/checks.md with the node's Splice version", Set: result.Set, LastGood: string(result.LastGood)})
+		return result, nil
 	case err == nil && result.Outcome == Done:
 		return result, nil
 	case err == nil:
 		result.AlertUndelivered = alarm(ctx, notify.Alert{Step: "Upload", Cause: failedTargets(result.Targets), Next: activities.NextStep(activities.UploadFailed),
-			Set: result.Set, LastGood: result.Set})
+			Set: result.Set, LastGood: string(result.Set)})
 		return result, nil
 	}
 	name, text := cause(err)
@@ -86,6 +92,9 @@ func alarm(ctx workflow.Context, alert notify.Alert) string {
 
 // BackupNode is the body of Backup, run under the node's lock.
 func BackupNode(ctx workflow.Context, in BackupInput) (BackupResult, error) {
+	if err := lockedOnly(ctx, "Backup"); err != nil {
+		return BackupResult{}, err
+	}
 	journal, err := newJournal(ctx)
 	if err != nil {
 		return BackupResult{}, err
@@ -279,7 +288,7 @@ func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneI
 }
 
 func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
-	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings}
+	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings, LastGood: b.plan.LastGood}
 	if len(b.good()) < len(b.targets) {
 		r.Outcome = Incomplete
 	}
@@ -300,6 +309,16 @@ func (b *backup) mark(ctx workflow.Context, updates ...temporal.SearchAttributeU
 	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
 		workflow.GetLogger(ctx).Warn("set search attributes: " + err.Error())
 	}
+}
+
+func unproven(checks []backupset.Check) string {
+	text := ""
+	for _, c := range checks {
+		if c.Verdict != backupset.Pass {
+			text += fmt.Sprintf("%s: %s\n", c.Name, c.Detail)
+		}
+	}
+	return text
 }
 
 func failedTargets(targets []TargetResult) string {

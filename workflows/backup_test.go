@@ -25,18 +25,19 @@ import (
 // bench runs Backup with activities that the test answers for, in skipped time.
 type bench struct {
 	*testsuite.TestWorkflowEnvironment
-	mu    sync.Mutex
-	calls []string // activities in the order of their start, with the target's name where there is one
-	fail  map[string]error
-	hook  map[string]func() error
-	alert *notify.Alert
-	plan  activities.Plan
+	mu      sync.Mutex
+	calls   []string // activities in the order of their start, with the target's name where there is one
+	fail    map[string]error
+	hook    map[string]func() error
+	alert   *notify.Alert
+	plan    activities.Plan
+	verdict backupset.Verdict
 }
 
 func newBench(t *testing.T, targets ...config.Kind) *bench {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	b := &bench{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, hook: map[string]func() error{}}
+	b := &bench{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, hook: map[string]func() error{}, verdict: backupset.Pass}
 	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "backup-n-manual", TaskQueue: workflows.Queue("n")})
 	workflows.Register(b)
 	activities.Register(b, &activities.Host{})
@@ -65,7 +66,7 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 		return b.call("Discard")
 	}).Maybe()
 	b.OnActivity(sets.Seal, mock.Anything, mock.Anything).Return(func(context.Context, activities.SealInput) (activities.Sealed, error) {
-		return activities.Sealed{Verdict: backupset.Pass, Bytes: 165}, b.call("Seal")
+		return activities.Sealed{Verdict: b.verdict, Bytes: 165}, b.call("Seal")
 	}).Maybe()
 	b.OnActivity(sets.Upload, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.UploadInput) (activities.Uploaded, error) {
 		return activities.Uploaded{}, b.call("Upload " + string(in.Target))
@@ -166,7 +167,7 @@ func TestBackup_OneOfTwoTargetsFails(t *testing.T) {
 	require.NotContains(t, b.calls, "PruneRemote rsync")
 	require.NotContains(t, b.calls, "PruneLocal", "what did not get away everywhere stays here")
 	require.Contains(t, b.alert.Cause, "at-rsync: HostKeyNotTrusted")
-	require.Equal(t, result.Set, b.alert.LastGood)
+	require.Equal(t, string(result.Set), b.alert.LastGood)
 }
 
 func TestBackup_AllTargetsFail(t *testing.T) {
@@ -234,6 +235,31 @@ func TestBackup_BusyNodeRaisesNoAlarm(t *testing.T) {
 	require.Nil(t, b.alert)
 }
 
+// The bodies run under the lock or not at all, whoever starts them.
+func TestBodies_RefuseToRunByHand(t *testing.T) {
+	for name, start := range map[string]func(*bench){
+		"Backup": func(b *bench) { b.ExecuteWorkflow(workflows.BackupNode, workflows.BackupInput{}) },
+		"Prune":  func(b *bench) { b.ExecuteWorkflow(workflows.PruneNode, workflows.PruneInput{}) },
+	} {
+		b := newBench(t, config.Rsync)
+		start(b)
+		require.ErrorContains(t, b.GetWorkflowError(), "start "+name+" instead")
+		require.Empty(t, b.calls)
+	}
+}
+
+// A node whose pair was proven before and no longer is: the set is stored, and somebody must look.
+func TestBackup_LostProofAlerts(t *testing.T) {
+	for lastGood, alerts := range map[backupset.ID]bool{"": false, "20260101_000000": true} {
+		b := newBench(t, config.Rsync)
+		b.plan.LastGood, b.verdict = lastGood, backupset.Unknown
+		result, err := b.run(t)
+		require.NoError(t, err)
+		require.Equal(t, backupset.Unknown, result.Verdict)
+		require.Equal(t, alerts, b.alert != nil, "a fresh node raises no alarm")
+	}
+}
+
 func TestBackup_WrongQueueSaysSo(t *testing.T) {
 	b := newBench(t)
 	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "x", TaskQueue: "default"})
@@ -246,9 +272,9 @@ func TestBackup_LogLines(t *testing.T) {
 	b := newBench(t, config.Rsync)
 	b.SetStartTime(time.Date(2024, 1, 15, 14, 0, 2, 0, time.UTC))
 	var lines []string
-	b.ExecuteWorkflow(workflows.BackupNode, workflows.BackupInput{})
+	b.ExecuteWorkflow(workflows.Backup, workflows.BackupInput{})
 	require.NoError(t, b.GetWorkflowError())
-	answer, err := b.QueryWorkflow(workflows.ProgressQuery)
+	answer, err := b.QueryWorkflowByID(workflows.LockID("n"), workflows.ProgressQuery)
 	require.NoError(t, err)
 	var p workflows.Progress
 	require.NoError(t, answer.Get(&p))

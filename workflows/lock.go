@@ -36,6 +36,14 @@ func underLock(ctx workflow.Context, body any, input, result any) error {
 	return err
 }
 
+// lockedOnly refuses a body that was started by itself, under any id, instead of by the workflow that takes the lock for it.
+func lockedOnly(ctx workflow.Context, by string) error {
+	if workflow.GetInfo(ctx).ParentWorkflowExecution == nil {
+		return temporal.NewNonRetryableApplicationError("start "+by+" instead: this is its body, and runs under the node's lock", "NotByHand", nil)
+	}
+	return nil
+}
+
 // cause finds what a run died of: its error's name and text, without Temporal's wrapping.
 func cause(err error) (name, text string) {
 	var app *temporal.ApplicationError

@@ -38,7 +38,9 @@ var (
 	sealClass   = class{attempt: 2 * time.Hour, total: 4 * time.Hour, silence: time.Minute, attempts: 4, pause: 3 * time.Second}
 	uploadClass = class{attempt: 24 * time.Hour, total: 36 * time.Hour, silence: time.Minute, attempts: 7, pause: 5 * time.Second}
 	pruneClass  = class{attempt: time.Hour, total: 2 * time.Hour, silence: time.Minute, attempts: 3, pause: 5 * time.Second}
-	alertClass  = class{attempt: 30 * time.Second, total: 30 * time.Minute, attempts: 8, pause: 5 * time.Second}
+	// Unlimited tries within the hour: what broke the run may well be the line that the alert needs. Not longer, since the schedule
+	// starts no further run while this one is open.
+	alertClass = class{attempt: 30 * time.Second, total: time.Hour, pause: 5 * time.Second}
 )
 
 func (c class) options(ctx workflow.Context, summary string) workflow.Context {

@@ -27,6 +27,9 @@ func Prune(ctx workflow.Context, in PruneInput) (PruneResult, error) {
 
 // PruneNode is the body of Prune, run under the node's lock.
 func PruneNode(ctx workflow.Context, in PruneInput) (PruneResult, error) {
+	if err := lockedOnly(ctx, "Prune"); err != nil {
+		return PruneResult{}, err
+	}
 	journal, err := newJournal(ctx)
 	if err != nil {
 		return PruneResult{}, err

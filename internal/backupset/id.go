@@ -31,6 +31,18 @@ func ParseID(s string) (ID, error) {
 	return ID(s), nil
 }
 
+// UnmarshalText refuses anything that is no id, so that what comes in from a history or a manifest can be part of a path. Empty is
+// allowed: a field may be absent.
+func (id *ID) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*id = ""
+		return nil
+	}
+	parsed, err := ParseID(string(text))
+	*id = parsed
+	return err
+}
+
 // Time returns the second that the id stands for, the zero time for a malformed id.
 func (id ID) Time() time.Time {
 	t, err := time.Parse(stampLayout, string(id))

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/store"
@@ -47,10 +48,15 @@ type Listing struct {
 	Foreign    int // files that no readable manifest names
 }
 
-// Find returns the set of that id, or for "latest" the owner's newest undamaged one. store.ErrNotFound when there is none.
-func (l Listing) Find(id string) (Entry, error) {
+// Skew is how far a set may be dated ahead of the clock before it is left out of "latest": one run with a wrong clock must not
+// pass for the newest set for years.
+const Skew = 5 * time.Minute
+
+// Find returns the set of that id, or for "latest" the owner's newest one as of now, damaged or not: an older set in its place would
+// hide the damage. store.ErrNotFound when there is none.
+func (l Listing) Find(id string, now time.Time) (Entry, error) {
 	for _, e := range l.Sets {
-		if id == string(e.Manifest.Set) || id == Latest && e.Own && e.Damage == "" {
+		if id == string(e.Manifest.Set) || id == Latest && e.Own && !e.Manifest.Set.Time().After(now.Add(Skew)) {
 			return e, nil
 		}
 	}
@@ -58,6 +64,16 @@ func (l Listing) Find(id string) (Entry, error) {
 		return Entry{}, fmt.Errorf("find set: %w: no sealed set of this node", store.ErrNotFound)
 	}
 	return Entry{}, fmt.Errorf("find set %s: %w", id, store.ErrNotFound)
+}
+
+// LastGood returns the owner's newest set as of now whose pair is proven and whose files are all there.
+func (l Listing) LastGood(now time.Time) (Entry, bool) {
+	for _, e := range l.Sets {
+		if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass && !e.Manifest.Set.Time().After(now.Add(Skew)) {
+			return e, true
+		}
+	}
+	return Entry{}, false
 }
 
 // Latest stands for the newest set.
@@ -89,6 +105,12 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 		if ctx.Err() != nil {
 			return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), ctx.Err())
 		}
+		if errors.Is(err, store.ErrNotFound) {
+			continue // deleted since it was listed
+		}
+		if errors.Is(err, errNotRead) {
+			return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), err) // a broken line must not make an older set the newest
+		}
 		if err != nil {
 			l.Unreadable = append(l.Unreadable, fmt.Sprintf("%s: %v", o.Name, err))
 			continue
@@ -114,15 +136,18 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 	return l, nil
 }
 
+// errNotRead: the store did not hand a manifest over, which says nothing about the manifest.
+var errNotRead = errors.New("manifest not read")
+
 func readManifest(ctx context.Context, s store.Store, name string, id backupset.ID) (backupset.Manifest, error) {
 	r, err := s.Open(ctx, name, 0)
 	if err != nil {
-		return backupset.Manifest{}, err
+		return backupset.Manifest{}, fmt.Errorf("%w: %w", errNotRead, err)
 	}
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, manifestLimit+1))
 	if err != nil {
-		return backupset.Manifest{}, err
+		return backupset.Manifest{}, fmt.Errorf("%w: %w", errNotRead, err)
 	}
 	if len(data) > manifestLimit {
 		return backupset.Manifest{}, errors.New("too large for a manifest")

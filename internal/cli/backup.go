@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
+	"canton-backup/activities"
 	"canton-backup/internal/config"
 	"canton-backup/workflows"
 )
@@ -62,10 +64,24 @@ func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
+	for {
+		err := c.runOnce(ctx, conn, s, workflow, kind, input, result, interrupts)
+		var failure *temporal.ApplicationError
+		if conn.own == nil || !errors.As(err, &failure) || failure.Type() != activities.NodeBusy {
+			return err
+		}
+		// The schedule's catch-up, which this process serves too, was faster. It ends first, then it is our turn.
+	}
+}
+
+// runOnce starts the workflow and follows it. Where this process is the only worker, what else holds the node ends before and after: to
+// leave would interrupt it.
+func (c *command) runOnce(ctx context.Context, conn *connection, s config.Settings, workflow any, kind string, input, result any, interrupts <-chan os.Signal) (err error) {
 	if conn.own != nil {
 		if err := c.awaitInterrupted(ctx, conn, s, interrupts); err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, c.awaitInterrupted(ctx, conn, s, interrupts)) }()
 	}
 	id := fmt.Sprintf("%s-%s-%s", workflows.ScheduleID(s.Node.Name), kind, time.Now().UTC().Format("20060102T150405.000Z"))
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -88,7 +104,7 @@ func (c *command) awaitInterrupted(ctx context.Context, conn *connection, s conf
 	if err != nil || described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return nil // there is none; should Temporal be out of reach, the start below says so
 	}
-	fmt.Fprintln(c.talk(), "An interrupted run goes on first ...")
+	fmt.Fprintln(c.talk(), "Another run of this node goes on in this process, it ends first ...")
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

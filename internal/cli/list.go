@@ -139,7 +139,7 @@ func find(ctx context.Context, s config.Settings, id string) (backupset.Manifest
 	var m *backupset.Manifest
 	var where []string
 	for _, shelf := range all {
-		e, err := shelf.listing.Find(id)
+		e, err := shelf.listing.Find(id, time.Now())
 		if err != nil {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/workflows"
 )
@@ -33,6 +34,7 @@ type storeStatus struct {
 	LastGood backupset.ID `json:"last_good,omitempty"` // newest set whose pair is proven and whose files are all there
 	AgeS     int64        `json:"age_seconds,omitempty"`
 	Sets     int          `json:"sets"`
+	Faults   []string     `json:"faults,omitempty"` // damaged, unreadable or wrongly dated sets
 	Error    string       `json:"error,omitempty"`
 }
 
@@ -68,11 +70,19 @@ func readStatus(ctx context.Context, s config.Settings) status {
 		if shelf.err != nil {
 			one.Error = shelf.err.Error()
 		}
+		if good, found := shelf.listing.LastGood(time.Now()); found {
+			one.LastGood, one.AgeS = good.Manifest.Set, int64(time.Since(good.Manifest.Set.Time()).Seconds())
+		}
 		for _, e := range shelf.listing.Sets {
-			if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass {
-				one.LastGood, one.AgeS = e.Manifest.Set, int64(time.Since(e.Manifest.Set.Time()).Seconds())
-				break
+			if e.Own && e.Damage != "" {
+				one.Faults = append(one.Faults, fmt.Sprintf("set %s: %s", e.Manifest.Set, e.Damage))
 			}
+			if e.Own && e.Manifest.Set.Time().After(time.Now().Add(catalog.Skew)) {
+				one.Faults = append(one.Faults, fmt.Sprintf("set %s is dated in the future", e.Manifest.Set))
+			}
+		}
+		for _, u := range shelf.listing.Unreadable {
+			one.Faults = append(one.Faults, "unreadable manifest "+u)
 		}
 		st.Stores = append(st.Stores, one)
 	}
@@ -133,6 +143,11 @@ func printStatus(w io.Writer, st status) error {
 			p.linef("  %-6s NONE    no verified set, %d in all, at %s", one.Store, one.Sets, one.Location)
 		default:
 			p.linef("  %-6s OK      last good set %s, %s old, %d in all, at %s", one.Store, one.LastGood, age(time.Duration(one.AgeS)*time.Second), one.Sets, one.Location)
+		}
+	}
+	for _, one := range st.Stores {
+		for _, fault := range one.Faults {
+			p.linef("  %-6s FAULT   %s", one.Store, fault)
 		}
 	}
 	p.linef("worker %s", st.Worker)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,7 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 	newest := id == catalog.Latest
 	var results []verified
 	for _, shelf := range all {
-		e, err := shelf.listing.Find(id)
+		e, err := shelf.listing.Find(id, time.Now())
 		if err != nil {
 			// An older set may have been pruned there; the newest one belongs everywhere.
 			if newest && shelf.err == nil && len(results) > 0 {

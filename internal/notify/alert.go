@@ -2,6 +2,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type Alert struct {
 	Cause    string       // the error's text
 	Next     string       // what to do, one line
 	Set      backupset.ID // the run's set, may be empty
-	LastGood backupset.ID // newest verified set of the node, may be empty
+	LastGood string       // newest verified set on the host, "none", or empty when unknown
 	Run      string       // workflow id, to find the run in the Temporal UI
 }
 
@@ -62,11 +63,7 @@ func (a Alert) HTML() string {
 	}
 	line("Do", a.Next)
 	line("Set", string(a.Set))
-	if a.LastGood == "" {
-		line("Last good set", "none on this host")
-	} else {
-		line("Last good set", string(a.LastGood)+" UTC")
-	}
+	line("Last good set", cmp.Or(a.LastGood, "unknown"))
 	line("Run", a.Run)
 	return b.String()
 }

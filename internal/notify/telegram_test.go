@@ -54,7 +54,7 @@ func TestTelegram_Delivers(t *testing.T) {
 	require.Equal(t, "-100", (*got)[0]["chat_id"])
 	require.Contains(t, text, "a &lt;b&gt;bold &amp; &#34;bad&#34;&lt;/b&gt; error")
 	require.Contains(t, text, "<b>Backup failed: node-1 (mainnet)</b>")
-	require.Contains(t, text, "none on this host")
+	require.Contains(t, text, "Last good set:</b> unknown")
 }
 
 func TestTelegram_Failures(t *testing.T) {

@@ -25,6 +25,7 @@ type Session struct {
 	lines    *bufio.Reader
 	marker   string
 	snapshot string
+	start    backupset.LSN
 }
 
 func newSession(helper *docker.Helper, folder, app string) *Session {
@@ -33,6 +34,11 @@ func newSession(helper *docker.Helper, folder, app string) *Session {
 
 // begin opens the transaction and exports its snapshot; from here on the session sees one moment of the database.
 func (s *Session) begin(ctx context.Context) error {
+	start, err := s.Position(ctx)
+	if err != nil {
+		return err
+	}
+	s.start = start
 	if err := s.send(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
 		return err
 	}
@@ -43,6 +49,10 @@ func (s *Session) begin(ctx context.Context) error {
 	s.snapshot = snapshot
 	return nil
 }
+
+// Start is the server's WAL position just before the snapshot was taken: what the snapshot sees is no older. A position read
+// later would prove nothing about its beginning.
+func (s *Session) Start() backupset.LSN { return s.start }
 
 // Query runs one statement that yields at most one row of one column, and returns it as text.
 func (s *Session) Query(ctx context.Context, statement string) (string, error) {
@@ -66,9 +76,14 @@ func (s *Session) send(ctx context.Context, statement string) error {
 	return err
 }
 
+// answerLimit bounds one question: a paused or wedged server does not answer, and does not hang up either.
+const answerLimit = 5 * time.Minute
+
 // ask writes a statement and reads up to the marker that psql echoes behind its answer. Any SQL error ends psql
 // (ON_ERROR_STOP), so a missing marker means that its standard error holds the cause.
 func (s *Session) ask(ctx context.Context, statement string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = s.helper.Stdin.Close() })
 	defer stop()
 	if _, err := io.WriteString(s.helper.Stdin, statement+"\n;\n\\echo "+s.marker+"\n"); err != nil {
