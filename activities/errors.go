@@ -96,7 +96,7 @@ var nextSteps = map[string]string{
 	InsufficientSpace:   "free space, then: canton-backup backup",
 	PairBroken:          "run it again; if it comes back, see docs/reference/checks.md",
 	BackupCorrupt:       "check disks and memory of both hosts, then: canton-backup backup",
-	NameTaken:           "give each node a folder or NODE_NAME of its own",
+	NameTaken:           "give each node a REMOTE_PATH of its own",
 	BucketNotFound:      "create the bucket, or mend R2_BUCKET",
 	DockerUnavailable:   "start docker, or let this user use it",
 	PostgresUnavailable: "see the logs of the postgres-splice container",

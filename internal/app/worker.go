@@ -172,7 +172,7 @@ func lockNode(s config.Settings) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock node %s: %w", s.Node.Name, err)
 	}
 	if !held {
-		return nil, fmt.Errorf("lock node %s: %w (%s is locked); stop it first, or use it: canton-backup backup", s.Node.Name, ErrWorkerRuns, lock.Path())
+		return nil, fmt.Errorf("lock node %s: %w (%s is locked); when it works for a cluster, set the same TEMPORAL_ADDRESS here", s.Node.Name, ErrWorkerRuns, lock.Path())
 	}
 	return lock, nil
 }

@@ -115,7 +115,7 @@ func (c *command) report(err error) int {
 func exitCode(err error) int {
 	var exit *exitError
 	var settings *config.Error
-	var app *temporal.ApplicationError
+	var failure *temporal.ApplicationError
 	switch {
 	case errors.As(err, &exit):
 		return exit.code
@@ -123,8 +123,8 @@ func exitCode(err error) int {
 		return ExitUsage
 	case temporal.IsCanceledError(err), errors.Is(err, context.Canceled):
 		return ExitCancelled
-	case errors.As(err, &app):
-		switch app.Type() {
+	case errors.As(err, &failure):
+		switch failure.Type() {
 		case activities.ConfigInvalid:
 			return ExitUsage
 		case activities.NodeBusy:
@@ -135,7 +135,7 @@ func exitCode(err error) int {
 		return ExitFailed
 	case errors.Is(err, store.ErrNotFound):
 		return ExitNotFound
-	case errors.Is(err, temporalserver.ErrInUse):
+	case errors.Is(err, temporalserver.ErrInUse), errors.Is(err, app.ErrWorkerRuns):
 		return ExitBusy
 	case strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"):
 		return ExitUsage // cobra has no types for these

@@ -88,6 +88,9 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 
 func verifyFile(ctx context.Context, s store.Store, component backupset.Component) error {
 	r, err := s.Open(ctx, component.File, 0)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("verify %s: the file is missing", component.File) // the set exists, so this is damage
+	}
 	if err != nil {
 		return err
 	}
