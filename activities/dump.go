@@ -115,6 +115,10 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if err != nil {
 		return Dump{}, err
 	}
+	// What a killed worker left: a helper that it had made and not yet started does not end by itself.
+	if _, err := c.host.Docker.RemoveHelpers(ctx, settings.Node.Name); err != nil {
+		return Dump{}, err
+	}
 	session, err := node.Server(c.host.Docker, settings.Node.Name, folder).Open(ctx, c.database, fmt.Sprintf("%s %s %d", c.in.Set, c.role, c.attempt))
 	if err != nil {
 		return Dump{}, err

@@ -32,8 +32,14 @@ func (h *host) temporal() client.Client {
 // start starts a Backup as the Web UI does and returns its run.
 func (h *host) start(c client.Client, id string) client.WorkflowRun {
 	h.t.Helper()
-	run, err := c.ExecuteWorkflow(h.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue(h.settings["NODE_NAME"])}, "Backup", map[string]any{})
-	require.NoError(h.t, err)
+	var run client.WorkflowRun
+	// The server was killed and came back; the client's connection takes its time to notice. A start that got through before its
+	// answer was lost is found again by its id.
+	require.Eventually(h.t, func() bool {
+		var err error
+		run, err = c.ExecuteWorkflow(h.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue(h.settings["NODE_NAME"])}, "Backup", map[string]any{})
+		return err == nil
+	}, 2*time.Minute, 100*time.Millisecond)
 	return run
 }
 

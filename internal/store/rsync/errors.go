@@ -77,6 +77,10 @@ func (s *Store) classify(code int, stderr string) error {
 			break
 		}
 	}
+	// The words of a remote rsync can get lost with the line that it closes; its code for a file that cannot be written stays.
+	if failed.kind == nil && code == 11 && strings.TrimSpace(stderr) == "" {
+		failed.kind, failed.fix = store.ErrFull, "rsync could not write its file there and got no word through, as on a full disk: look at the free space"
+	}
 	return failed
 }
 
