@@ -15,7 +15,6 @@ import (
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
-	"canton-backup/internal/config"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
 	"canton-backup/internal/store"
@@ -128,7 +127,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if _, err := session.EndStrays(ctx); err != nil {
 		return Dump{}, err
 	}
-	component, err := c.describe(ctx, session, settings)
+	component, err := c.describe(ctx, session)
 	if err != nil {
 		return Dump{}, err
 	}
@@ -148,7 +147,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 }
 
 // describe reads positions and evidence in the transaction whose snapshot pg_dump will use.
-func (c *capture) describe(ctx context.Context, s *postgres.Session, settings config.Settings) (backupset.Component, error) {
+func (c *capture) describe(ctx context.Context, s *postgres.Session) (backupset.Component, error) {
 	component := backupset.Component{
 		Role: c.role, Database: c.database, Codec: c.in.Plan.Codec, File: backupset.DumpName(c.database, c.in.Set, c.in.Plan.Codec),
 		StartedAt: c.host.Now().UTC(), Attempt: c.attempt,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/retention"
 	"canton-backup/internal/store"
 )
 
@@ -48,15 +49,11 @@ type Listing struct {
 	Foreign    int // files that no readable manifest names
 }
 
-// Skew is how far a set may be dated ahead of the clock before it is left out of "latest": one run with a wrong clock must not
-// pass for the newest set for years.
-const Skew = 5 * time.Minute
-
-// Find returns the set of that id, or for "latest" the owner's newest one as of now, damaged or not: an older set in its place would
+// Find returns the set of that id, or for "latest" the owner's newest one as of now, damaged or not, without those dated in the future: an older set in its place would
 // hide the damage. store.ErrNotFound when there is none.
 func (l Listing) Find(id string, now time.Time) (Entry, error) {
 	for _, e := range l.Sets {
-		if id == string(e.Manifest.Set) || id == Latest && e.Own && !e.Manifest.Set.Time().After(now.Add(Skew)) {
+		if id == string(e.Manifest.Set) || id == Latest && e.Own && !e.Manifest.Set.Time().After(now.Add(retention.Skew)) {
 			return e, nil
 		}
 	}
@@ -69,7 +66,7 @@ func (l Listing) Find(id string, now time.Time) (Entry, error) {
 // LastGood returns the owner's newest set as of now whose pair is proven and whose files are all there.
 func (l Listing) LastGood(now time.Time) (Entry, bool) {
 	for _, e := range l.Sets {
-		if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass && !e.Manifest.Set.Time().After(now.Add(Skew)) {
+		if e.Own && e.Damage == "" && e.Manifest.Verdict == backupset.Pass && !e.Manifest.Set.Time().After(now.Add(retention.Skew)) {
 			return e, true
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"canton-backup/internal/backupset"
-	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/retention"
 	"canton-backup/workflows"
 )
 
@@ -77,7 +77,7 @@ func readStatus(ctx context.Context, s config.Settings) status {
 			if e.Own && e.Damage != "" {
 				one.Faults = append(one.Faults, fmt.Sprintf("set %s: %s", e.Manifest.Set, e.Damage))
 			}
-			if e.Own && e.Manifest.Set.Time().After(time.Now().Add(catalog.Skew)) {
+			if e.Own && e.Manifest.Set.Time().After(time.Now().Add(retention.Skew)) {
 				one.Faults = append(one.Faults, fmt.Sprintf("set %s is dated in the future", e.Manifest.Set))
 			}
 		}
