@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/activity"
 
 	"canton-backup/internal/backupset"
@@ -70,6 +71,7 @@ func (d *Dumps) Discard(ctx context.Context, in DiscardInput) error {
 
 func (d *Dumps) dump(ctx context.Context, in DumpInput, role backupset.Role, database string) (Dump, error) {
 	work := &capture{host: d.Host, in: in, role: role, database: database, attempt: int(activity.GetInfo(ctx).Attempt)}
+	work.phase.set("dumping " + database)
 	var dump Dump
 	err := withHeartbeat(ctx, work.progress, func(ctx context.Context) error {
 		var err error
@@ -87,10 +89,11 @@ type capture struct {
 	database string
 	attempt  int
 	writer   atomic.Pointer[seal.Writer]
+	phase    phase
 }
 
 func (c *capture) progress() Progress {
-	p := Progress{Phase: fmt.Sprintf("dumping %s", c.database)}
+	p := Progress{Phase: c.phase.text()}
 	if w := c.writer.Load(); w != nil {
 		p.Bytes = w.Plain()
 	}
@@ -110,7 +113,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return Dump{}, fmt.Errorf("make staging folder: %w", err)
 	}
-	node, err := canton.Find(ctx, c.host.Docker, nodeQuery(settings))
+	node, err := canton.Find(ctx, c.host.Docker, NodeQuery(settings))
 	if err != nil {
 		return Dump{}, err
 	}
@@ -118,7 +121,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if _, err := c.host.Docker.RemoveHelpers(ctx, settings.Node.Name); err != nil {
 		return Dump{}, err
 	}
-	session, err := node.Server(c.host.Docker, settings.Node.Name, folder).Open(ctx, c.database, fmt.Sprintf("%s %s %d", c.in.Set, c.role, c.attempt))
+	session, err := c.host.open(ctx, settings, node, folder, c.database, fmt.Sprintf("%s %s %d", c.in.Set, c.role, c.attempt), &c.phase)
 	if err != nil {
 		return Dump{}, err
 	}
@@ -199,10 +202,10 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 				if now := w.Plain(); now != seen {
 					seen, moved = now, time.Now()
 				} else if time.Since(moved) > dumpStall {
-					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, store.ErrStalled, dumpStall, size(seen)))
+					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, store.ErrStalled, dumpStall, humanize.IBytes(uint64(seen))))
 				}
-				if free, err := local.Free(watched); err == nil && free < reserve/2 {
-					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, size(free), local.Location()))
+				if free, total, err := local.Space(watched); err == nil && free < reserve(total)/2 {
+					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, humanize.IBytes(uint64(free)), local.Location()))
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"canton-backup/internal/canton"
+	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/notify"
@@ -46,6 +47,7 @@ const (
 var (
 	errPairBroken = errors.New("the two dumps do not belong together")
 	errStopping   = errors.New("the worker is stopping")
+	errStagedGone = errors.New("a staged dump is gone")
 )
 
 // rule maps a domain error to its name in Temporal.
@@ -59,6 +61,8 @@ type rule struct {
 var rules = []rule{
 	{errStopping, WorkerStopping, true},
 	{errPairBroken, PairBroken, false},
+	{errStagedGone, BackupCorrupt, false},
+	{catalog.ErrUnsealed, BackupCorrupt, false}, // sealed a moment ago, and gone
 	{canton.ErrAmbiguous, NodeAmbiguous, false},
 	{canton.ErrNoNode, NodeNotFound, true}, // a restarting container comes back
 	{canton.ErrNoDatabase, DatabaseNotFound, false},

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -12,6 +13,18 @@ type Progress struct {
 	Phase string `json:"phase"` // what is going on, in words
 	Bytes int64  `json:"bytes"` // done
 	Total int64  `json:"total"` // of how many, 0 when unknown
+}
+
+// phase is what an activity is at, set by its work and read by its heartbeat.
+type phase struct{ current atomic.Pointer[string] }
+
+func (p *phase) set(text string) { p.current.Store(&text) }
+
+func (p *phase) text() string {
+	if text := p.current.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 const beatEvery = time.Second

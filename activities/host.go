@@ -2,16 +2,19 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/notify"
+	"canton-backup/internal/postgres"
 	"canton-backup/internal/store"
 )
 
@@ -20,8 +23,8 @@ type LocalStore interface {
 	catalog.Adopter
 	// Path is where the object of that name lies.
 	Path(name string) string
-	// Free is the space left, in bytes.
-	Free(ctx context.Context) (int64, error)
+	// Space is what is left on its disk and how large that is, in bytes.
+	Space(ctx context.Context) (free, total int64, err error)
 }
 
 // Host is what the activities of one host work with.
@@ -57,6 +60,31 @@ func (h *Host) target(s config.Settings, kind config.Kind) (store.Store, error) 
 		}
 	}
 	return nil, &config.Error{File: s.File, Problems: []config.Problem{{Key: "BACKUP_TYPE", Cause: fmt.Sprintf("no longer names %q, as it did when the run began", kind), Fix: "start another backup"}}}
+}
+
+// recoveryLimit bounds the wait for a server that recovers from a crash. It ends before an attempt of any step does.
+const (
+	recoveryLimit = 8 * time.Minute
+	recoveryLook  = 2 * time.Second
+)
+
+// open opens a session. A server that was just restarted does not listen until it has replayed its WAL, which takes longer than the
+// tries of a retry policy last: it is waited for here.
+func (h *Host) open(ctx context.Context, s config.Settings, node canton.Node, folder, database, app string, at *phase) (*postgres.Session, error) {
+	before := at.text()
+	defer at.set(before)
+	for deadline := time.Now().Add(recoveryLimit); ; {
+		session, err := node.Server(h.Docker, s.Node.Name, folder).Open(ctx, database, app)
+		if !errors.Is(err, postgres.ErrUnreachable) || time.Now().After(deadline) {
+			return session, err
+		}
+		at.set("waiting for postgres to answer in " + node.Postgres.Name)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(recoveryLook):
+		}
+	}
 }
 
 // emptyStaging removes what earlier runs staged. The caller holds the node's lock.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
@@ -48,15 +50,17 @@ type Target struct {
 // warning here: the set is worth having on this host, and Upload says what is wrong with the target.
 func (n *Node) Preflight(ctx context.Context, in PreflightInput) (Plan, error) {
 	var plan Plan
-	err := withHeartbeat(ctx, func() Progress { return Progress{Phase: "looking at node and targets"} }, func(ctx context.Context) error {
+	var at phase
+	at.set("looking at node and targets")
+	err := withHeartbeat(ctx, func() Progress { return Progress{Phase: at.text()} }, func(ctx context.Context) error {
 		var err error
-		plan, err = n.preflight(ctx, in)
+		plan, err = n.preflight(ctx, &at)
 		return err
 	})
 	return plan, err
 }
 
-func (n *Node) preflight(ctx context.Context, in PreflightInput) (Plan, error) {
+func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	settings, err := n.settings()
 	if err != nil {
 		return Plan{}, err
@@ -69,7 +73,7 @@ func (n *Node) preflight(ctx context.Context, in PreflightInput) (Plan, error) {
 	if err := n.clear(ctx, settings, local, &plan); err != nil {
 		return Plan{}, err
 	}
-	if err := n.inspect(ctx, settings, &plan); err != nil {
+	if err := n.inspect(ctx, settings, at, &plan); err != nil {
 		return Plan{}, err
 	}
 	if err := n.room(ctx, settings, local, &plan); err != nil {
@@ -112,14 +116,14 @@ func (n *Node) clear(ctx context.Context, s config.Settings, local LocalStore, p
 	return nil
 }
 
-func (n *Node) inspect(ctx context.Context, s config.Settings, plan *Plan) (err error) {
-	query := nodeQuery(s)
+func (n *Node) inspect(ctx context.Context, s config.Settings, at *phase, plan *Plan) (err error) {
+	query := NodeQuery(s)
 	node, err := canton.Find(ctx, n.Docker, query)
 	if err != nil {
 		return err
 	}
 	plan.Container, plan.Facts = node.Postgres.Name, node.Facts()
-	session, err := node.Server(n.Docker, s.Node.Name, staging(s)).Open(ctx, "postgres", "preflight")
+	session, err := n.open(ctx, s, node, staging(s), "postgres", "preflight", at)
 	if err != nil {
 		return err
 	}
@@ -145,7 +149,8 @@ func (n *Node) inspect(ctx context.Context, s config.Settings, plan *Plan) (err 
 	return nil
 }
 
-func nodeQuery(s config.Settings) canton.Query {
+// NodeQuery is which node the settings mean.
+func NodeQuery(s config.Settings) canton.Query {
 	return canton.Query{Project: s.Node.ComposeProject, ValidatorDB: s.Node.ValidatorDB, ParticipantDB: s.Node.ParticipantDB}
 }
 
@@ -165,29 +170,19 @@ func (n *Node) room(ctx context.Context, s config.Settings, local LocalStore, pl
 	if good, found := sets.LastGood(n.Now()); found {
 		plan.LastGood = good.Manifest.Set
 	}
-	free, err := local.Free(ctx)
+	free, total, err := local.Space(ctx)
 	if err != nil {
 		return err
 	}
-	if need := plan.Estimate + reserve; free < need {
-		return fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(), size(free), size(plan.Estimate), size(reserve))
+	if keep := reserve(total); free < plan.Estimate+keep {
+		return fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(), humanize.IBytes(uint64(free)), humanize.IBytes(uint64(plan.Estimate)), humanize.IBytes(uint64(keep)))
 	}
 	return nil
 }
 
-// reserve is never used: the disk is often the database's own, and a full one stops the validator (law 12).
-const reserve = 256 << 20
+// reserve is the part of a disk of that many bytes that is never used: the disk is often the database's own, and a full one stops
+// the validator (law 12).
+func reserve(total int64) int64 { return min(max(total/20, 256<<20), 8<<30) }
 
 // spaceCheckEvery bounds how much a dump can write between two looks at the disk.
 const spaceCheckEvery = time.Second
-
-func size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	default:
-		return fmt.Sprintf("%d bytes", n)
-	}
-}

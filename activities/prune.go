@@ -54,15 +54,32 @@ func (p *Prunes) prune(ctx context.Context, in PruneInput, open func(config.Sett
 		if err != nil {
 			return err
 		}
-		pruned, err = p.apply(ctx, settings, s, in.Set)
+		own, err := p.own(ctx, settings, in.Set)
+		if err != nil {
+			return err
+		}
+		pruned, err = p.apply(ctx, settings, s, own, in.Set)
 		return err
 	})
 	return pruned, err
 }
 
-func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.Store, newest backupset.ID) (Pruned, error) {
+// own is whose sets a prune may delete: those of the participant whose set was just made, or of the newest one on this host.
+func (p *Prunes) own(ctx context.Context, settings config.Settings, made backupset.ID) (catalog.Owner, error) {
+	local, err := p.Local(settings)
+	if err != nil {
+		return catalog.Owner{}, err
+	}
+	if made == "" {
+		return owner(settings).LikeNewest(ctx, local, p.Now())
+	}
+	m, _, err := catalog.LocalManifest(local.Path(backupset.ManifestName(made)))
+	return owner(settings).Like(m), err
+}
+
+func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, newest backupset.ID) (Pruned, error) {
 	pruned := Pruned{Location: s.Location()}
-	listing, err := catalog.List(ctx, s, owner(settings))
+	listing, err := catalog.List(ctx, s, own)
 	if err != nil {
 		return pruned, err
 	}
@@ -80,13 +97,13 @@ func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.St
 		if err != nil {
 			return pruned, err
 		}
-		if err := catalog.Remove(ctx, s, owner(settings), e.Manifest, staging(settings)); err != nil {
+		if err := catalog.Remove(ctx, s, own, e.Manifest, staging(settings)); err != nil {
 			return pruned, err
 		}
 		pruned.Removed = append(pruned.Removed, id)
 	}
 	pruned.Kept = len(listing.Sets) - len(pruned.Removed)
-	pruned.Swept, err = catalog.Sweep(ctx, s, owner(settings))
+	pruned.Swept, err = catalog.Sweep(ctx, s, own)
 	return pruned, err
 }
 

@@ -31,6 +31,7 @@ type Sealed struct {
 	Verdict backupset.Verdict `json:"verdict"`
 	Checks  []backupset.Check `json:"checks"`
 	Bytes   int64             `json:"bytes"`
+	Warning string            `json:"warning,omitempty"`
 }
 
 // Seal proves that the two dumps belong together, then publishes them on this host, the manifest last. A pair that fails a check
@@ -70,16 +71,41 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		SealedAt: s.Now().UTC(), Program: s.Program, Facts: in.Plan.Facts,
 		Components: []backupset.Component{in.Validator.Component, in.Participant.Component}, Checks: checks, Verdict: verdict,
 	}
+	warning, err := s.becameAnother(ctx, settings, local, m)
+	if err != nil {
+		return Sealed{}, err
+	}
 	manifest, err := s.manifest(folder, local, m)
 	if err != nil {
 		return Sealed{}, err
 	}
 	staged := map[string]string{in.Validator.Component.File: in.Validator.Staged, in.Participant.Component.File: in.Participant.Staged}
 	err = catalog.Adopt(ctx, local, m, func(file string) string { return filepath.Join(folder, staged[file]) }, manifest)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", errStagedGone, err)
+	}
 	if err != nil {
 		return Sealed{}, err
 	}
-	return Sealed{Verdict: verdict, Checks: checks, Bytes: m.Bytes()}, os.RemoveAll(folder)
+	return Sealed{Verdict: verdict, Checks: checks, Bytes: m.Bytes(), Warning: warning}, os.RemoveAll(folder)
+}
+
+// becameAnother says so when the node is another participant than in its last set: it was onboarded anew, or the wrong database
+// was dumped. Sets of the one before are not pruned any more: nothing else may hold its keys.
+func (s *Sets) becameAnother(ctx context.Context, settings config.Settings, local LocalStore, m backupset.Manifest) (string, error) {
+	listing, err := catalog.List(ctx, local, owner(settings))
+	if err != nil {
+		return "", err
+	}
+	last, err := listing.Find(catalog.Latest, m.Set.Time())
+	if err != nil {
+		return "", nil // the first set
+	}
+	before, now := last.Manifest.ParticipantID(), m.ParticipantID()
+	if before == "" || now == "" || before == now {
+		return "", nil
+	}
+	return fmt.Sprintf("this node is now %s, in set %s it was %s; the sets of that one stay until you delete them", now, last.Manifest.Set, before), nil
 }
 
 // manifest writes the manifest to be published. An earlier attempt may have published one already, with its own time in it:

@@ -194,6 +194,10 @@ func (b *backup) seal(ctx workflow.Context) error {
 			b.say(ctx, "⚠ Check %s: %s — %s", c.Name, c.Verdict, c.Detail)
 		}
 	}
+	if w := b.sealed.Warning; w != "" {
+		b.say(ctx, "⚠ %s", w)
+		b.plan.Warnings = append(b.plan.Warnings, w)
+	}
 	b.say(ctx, "✓ Set %s sealed — pair: %s", b.set, b.sealed.Verdict)
 	return nil
 }
@@ -251,10 +255,10 @@ func (b *backup) good() []int {
 	return good
 }
 
-// prune goes over the targets that hold the new set, and over this host only when all of them do: what did not get away yet
-// stays here. A prune that fails costs disk, not data: the set is good, so it is a warning.
+// prune goes over this host and the targets that hold the new set. A target that is down for weeks must not fill this host's disk:
+// what retention releases here it would release there too. A prune that fails costs disk, not data: the set is good, so it is a warning.
 func (b *backup) prune(ctx workflow.Context) error {
-	if len(b.good()) == len(b.targets) {
+	if len(b.good()) == len(b.targets) || workflow.GetVersion(ctx, "local sets are pruned although a target failed", workflow.DefaultVersion, 1) == 1 {
 		if _, err := b.pruned(ctx, prunes.PruneLocal, activities.PruneInput{Set: b.set}, "local"); err != nil {
 			return err
 		}

@@ -21,12 +21,14 @@ func newHost(settingsFile, program string, engine *docker.Client) *activities.Ho
 		Docker:       engine,
 		Local:        func(s config.Settings) (activities.LocalStore, error) { return LocalStore(s) },
 		Remote:       RemoteStore,
-		Notifier: func(t config.Telegram) notify.Notifier {
-			return notify.Telegram{API: t.API, Token: t.Token, ChatID: t.ChatID}
-		},
-		Program: program,
-		Now:     time.Now,
+		Notifier:     telegram,
+		Program:      program,
+		Now:          time.Now,
 	}
+}
+
+func telegram(t config.Telegram) notify.Notifier {
+	return notify.Telegram{API: t.API, Token: t.Token, ChatID: t.ChatID}
 }
 
 // LocalStore opens the store on this host.

@@ -87,6 +87,16 @@ func (m Manifest) Component(role Role) (Component, bool) {
 	return Component{}, false
 }
 
+// ParticipantID is the id of the participant whose keys and ledger the set holds, "PAR::name::fingerprint". Empty when the
+// participant's database did not tell it, or told several.
+func (m Manifest) ParticipantID() string {
+	c, ok := m.Component(Participant)
+	if !ok || c.ParticipantEvidence == nil || len(c.ParticipantEvidence.NodeIDs) != 1 {
+		return ""
+	}
+	return c.ParticipantEvidence.NodeIDs[0]
+}
+
 // Bytes is the size of the set's dumps as stored.
 func (m Manifest) Bytes() int64 {
 	var total int64

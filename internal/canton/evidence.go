@@ -40,58 +40,60 @@ func Tables(ctx context.Context, s Session) (int, error) {
 	return n, err
 }
 
-// columns are what the evidence needs of each table. They are probed first: an unknown Splice version gives UNKNOWN, never an aborted run.
+// Columns that the evidence cannot do without. They are probed first: an unknown Splice version gives UNKNOWN, never an aborted run.
 var (
-	validatorColumns = map[string][]string{
-		"validator.store_last_ingested_offsets": {"store_id", "migration_id", "last_ingested_offset"},
-		"validator.store_descriptors":           {"id", "descriptor"},
+	validatorColumns = []string{
+		"validator.store_last_ingested_offsets.store_id", "validator.store_last_ingested_offsets.migration_id",
+		"validator.store_last_ingested_offsets.last_ingested_offset", "validator.store_descriptors.id", "validator.store_descriptors.descriptor",
 	}
-	participantColumns = map[string][]string{
-		"participant.lapi_parameters": {"ledger_end", "participant_pruned_up_to_inclusive"},
-	}
+	participantColumns = []string{"participant.lapi_parameters.ledger_end", "participant.lapi_parameters.participant_pruned_up_to_inclusive"}
 )
 
 // extras are columns that the record is richer for and no offset check needs. An absent one leaves its field empty: a Splice version that
 // renames one of them must not switch off the proof of the pair.
 var extras = []struct {
-	field, table, column, query string
+	field, column, query string
 }{
-	{"node_ids", "participant.common_node_id", "namespace", `coalesce(json_agg('PAR::' || identifier || '::' || namespace), '[]') FROM participant.common_node_id`},
-	{"record_micros", "participant.lapi_ledger_end_synchronizer_index", "record_time", `max(record_time) FROM participant.lapi_ledger_end_synchronizer_index`},
-	{"private_keys", "participant.common_crypto_private_keys", "wrapper_key_id", `count(*) FROM participant.common_crypto_private_keys`},
-	{"wrapped_keys", "participant.common_crypto_private_keys", "wrapper_key_id", `count(wrapper_key_id) FROM participant.common_crypto_private_keys`},
-	{"kms_keys", "participant.common_kms_metadata_store", "kms_key_id", `count(*) FROM participant.common_kms_metadata_store`},
-	{"pruning_retention", "participant.par_pruning_schedules", "retention", `max(retention) FROM participant.par_pruning_schedules`},
+	{"node_ids", "participant.common_node_id.namespace", `coalesce(json_agg('PAR::' || identifier || '::' || namespace), '[]') FROM participant.common_node_id`},
+	{"record_micros", "participant.lapi_ledger_end_synchronizer_index.record_time", `max(record_time) FROM participant.lapi_ledger_end_synchronizer_index`},
+	{"private_keys", "participant.common_crypto_private_keys.wrapper_key_id", `count(*) FROM participant.common_crypto_private_keys`},
+	{"wrapped_keys", "participant.common_crypto_private_keys.wrapper_key_id", `count(wrapper_key_id) FROM participant.common_crypto_private_keys`},
+	{"kms_keys", "participant.common_kms_metadata_store.kms_key_id", `count(*) FROM participant.common_kms_metadata_store`},
+	{"pruning_retention", "participant.par_pruning_schedules.retention", `max(retention) FROM participant.par_pruning_schedules`},
+	// Canton 3.3 has no physical id.
+	{"synchronizers", "participant.par_synchronizer_connection_configs.physical_synchronizer_id", `json_agg(physical_synchronizer_id ORDER BY 1) FROM participant.par_synchronizer_connection_configs WHERE status = 'A' AND physical_synchronizer_id IS NOT NULL`},
 }
 
-// missing names the tables and columns that are not there, empty when all are.
-func missing(ctx context.Context, s Session, columns map[string][]string) (string, error) {
-	var pairs []string
-	for table, wanted := range columns {
-		for _, column := range wanted {
-			schema, name, _ := strings.Cut(table, ".")
-			pairs = append(pairs, fmt.Sprintf("(%s, %s, %s)", postgres.Literal(schema), postgres.Literal(name), postgres.Literal(column)))
-		}
+// absent returns which of the columns ("schema.table.column") are not in this database.
+func absent(ctx context.Context, s Session, columns []string) ([]string, error) {
+	wanted := make([]string, len(columns))
+	for i, c := range columns {
+		wanted[i] = "(" + postgres.Literal(c) + ")"
 	}
-	slices.Sort(pairs)
-	var absent []string
-	err := s.QueryJSON(ctx, `SELECT coalesce(json_agg(w.s || '.' || w.t || '.' || w.c ORDER BY 1), '[]') FROM (VALUES `+strings.Join(pairs, ", ")+`) w(s, t, c)
- WHERE NOT EXISTS (SELECT FROM information_schema.columns i WHERE i.table_schema = w.s AND i.table_name = w.t AND i.column_name = w.c)`, &absent)
-	if err != nil || len(absent) == 0 {
-		return "", err
+	var missing []string
+	err := s.QueryJSON(ctx, `SELECT coalesce(json_agg(DISTINCT w.c), '[]') FROM (VALUES `+strings.Join(wanted, ", ")+`) w(c)
+ WHERE NOT EXISTS (SELECT FROM information_schema.columns i WHERE i.table_schema || '.' || i.table_name || '.' || i.column_name = w.c)`, &missing)
+	return missing, err
+}
+
+// among names those of the needed columns that are missing, empty when none is.
+func among(missing, needed []string) string {
+	lost := slices.DeleteFunc(slices.Clone(needed), func(c string) bool { return !slices.Contains(missing, c) })
+	if len(lost) == 0 {
+		return ""
 	}
-	return "not in this database: " + strings.Join(absent, ", "), nil
+	return "not in this database: " + strings.Join(lost, ", ")
 }
 
 // ReadValidator reads the validator's half of the evidence in the session's snapshot (domain 4.3 B). Only the newest migration id counts: older rows
 // may hold greater offsets of an earlier ledger.
 func ReadValidator(ctx context.Context, s Session) (*backupset.ValidatorEvidence, error) {
-	absent, err := missing(ctx, s, validatorColumns)
+	missing, err := absent(ctx, s, validatorColumns)
 	if err != nil {
 		return nil, fmt.Errorf("read validator evidence: %w", err)
 	}
-	if absent != "" {
-		return &backupset.ValidatorEvidence{Missing: absent}, nil
+	if why := among(missing, validatorColumns); why != "" {
+		return &backupset.ValidatorEvidence{Missing: why}, nil
 	}
 	var e backupset.ValidatorEvidence
 	err = s.QueryJSON(ctx, `WITH newest AS (SELECT max(migration_id) AS id FROM validator.store_last_ingested_offsets),
@@ -109,26 +111,26 @@ SELECT json_build_object('stores', count(*), 'max_offset', max(position), 'migra
 
 // ReadParticipant reads the participant's half of the evidence in the session's snapshot (domain 4.3 A and A2).
 func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvidence, error) {
-	absent, err := missing(ctx, s, participantColumns)
+	columns := slices.Clone(participantColumns)
+	for _, x := range extras {
+		columns = append(columns, x.column)
+	}
+	missing, err := absent(ctx, s, columns)
 	if err != nil {
 		return nil, fmt.Errorf("read participant evidence: %w", err)
 	}
-	if absent != "" {
-		return &backupset.ParticipantEvidence{Missing: absent}, nil
+	if why := among(missing, participantColumns); why != "" {
+		return &backupset.ParticipantEvidence{Missing: why}, nil
+	}
+	fields := ""
+	for _, x := range extras {
+		if !slices.Contains(missing, x.column) {
+			fields += fmt.Sprintf(", '%s', (SELECT %s)", x.field, x.query)
+		}
 	}
 	var e struct {
 		backupset.ParticipantEvidence
 		RecordMicros *int64 `json:"record_micros"`
-	}
-	fields := ""
-	for _, x := range extras {
-		absent, err := missing(ctx, s, map[string][]string{x.table: {x.column}})
-		if err != nil {
-			return nil, fmt.Errorf("read participant evidence: %w", err)
-		}
-		if absent == "" {
-			fields += fmt.Sprintf(", '%s', (SELECT %s)", x.field, x.query)
-		}
 	}
 	err = s.QueryJSON(ctx, `SELECT json_build_object('rows', count(*), 'ledger_end', max(ledger_end), 'pruned_to', max(participant_pruned_up_to_inclusive)`+fields+`)
  FROM participant.lapi_parameters`, &e)
@@ -138,14 +140,6 @@ func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvid
 	if e.RecordMicros != nil {
 		at := time.UnixMicro(*e.RecordMicros).UTC()
 		e.RecordTime = &at
-	}
-	// Canton 3.3 has no physical id: then there is nothing to record.
-	absent, err = missing(ctx, s, map[string][]string{"participant.par_synchronizer_connection_configs": {"physical_synchronizer_id", "status"}})
-	if err == nil && absent == "" {
-		err = s.QueryJSON(ctx, `SELECT coalesce(json_agg(physical_synchronizer_id ORDER BY 1), '[]') FROM participant.par_synchronizer_connection_configs WHERE status = 'A' AND physical_synchronizer_id IS NOT NULL`, &e.Synchronizers)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read participant evidence: %w", err)
 	}
 	return &e.ParticipantEvidence, nil
 }

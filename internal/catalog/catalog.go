@@ -28,11 +28,36 @@ const manifestLimit = 1 << 20 // bytes
 
 // Owner is whose sets these are. Stores may be shared; only the owner's sets are ever deleted (law 5).
 type Owner struct {
-	Node    string
-	Network string
+	Node        string
+	Network     string
+	participant *string // nil: sets of any participant
 }
 
-func (o Owner) owns(m backupset.Manifest) bool { return m.Node == o.Node && m.Network == o.Network }
+// Like narrows the owner to the participant of one of its sets. A name is no identity: two hosts may be called alike and share a folder,
+// and a node that was onboarded anew under its old name is another participant, whose predecessor's keys are in the older
+// sets and nowhere else. Whoever deletes goes by this owner.
+func (o Owner) Like(m backupset.Manifest) Owner {
+	id := m.ParticipantID()
+	o.participant = &id
+	return o
+}
+
+func (o Owner) owns(m backupset.Manifest) bool {
+	return m.Node == o.Node && m.Network == o.Network && (o.participant == nil || *o.participant == m.ParticipantID())
+}
+
+// LikeNewest narrows the owner to the participant of its newest set on this host. store.ErrNotFound when there is none to go by.
+func (o Owner) LikeNewest(ctx context.Context, local store.Store, now time.Time) (Owner, error) {
+	l, err := List(ctx, local, o)
+	if err != nil {
+		return o, err
+	}
+	newest, err := l.Find(Latest, now)
+	if err != nil {
+		return o, fmt.Errorf("tell own sets from others: %w in %s; make one with: canton-backup backup", err, local.Location())
+	}
+	return o.Like(newest.Manifest), nil
+}
 
 // Entry is one sealed set in a store.
 type Entry struct {
@@ -244,7 +269,7 @@ func free(ctx context.Context, s store.Store, m backupset.Manifest) error {
 func Remove(ctx context.Context, s store.Store, owner Owner, m backupset.Manifest, scratch string) error {
 	fail := func(err error) error { return fmt.Errorf("remove set %s at %s: %w", m.Set, s.Location(), err) }
 	if !owner.owns(m) {
-		return fail(errors.New("it was not sealed by this node"))
+		return fail(errors.New("it was not sealed by this node, or is of another participant"))
 	}
 	file, err := WriteManifest(filepath.Join(scratch, backupset.IntentName(m.Set)), m)
 	if err != nil {

@@ -267,3 +267,48 @@ func TestList_NamesDamage(t *testing.T) {
 	_, err = l.Find("20200101_000000", now)
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
+
+// of gives the set to a participant.
+func (s *set) of(t *testing.T, participant string) set {
+	t.Helper()
+	for i, c := range s.manifest.Components {
+		if c.Role == backupset.Participant {
+			s.manifest.Components[i].ParticipantEvidence = &backupset.ParticipantEvidence{NodeIDs: []string{participant}}
+		}
+	}
+	var err error
+	s.file, err = catalog.WriteManifest(s.path("manifest"), s.manifest)
+	require.NoError(t, err)
+	return *s
+}
+
+// Two hosts of one name share a folder, or one node was onboarded anew: the other participant's sets are not ours to delete.
+func TestOwner_Like(t *testing.T) {
+	s := newStore(t)
+	_, err := owner.LikeNewest(t.Context(), s, start)
+	require.ErrorIs(t, err, store.ErrNotFound, "nothing tells which participant we are")
+
+	theirs, cut, ours := newSet(t, owner, start), newSet(t, owner, start.Add(time.Minute)), newSet(t, owner, start.Add(time.Hour))
+	theirs.of(t, "PAR::a::1220")
+	cut.of(t, "PAR::a::1220")
+	ours.of(t, "PAR::b::1220")
+	for _, from := range []set{theirs, ours} {
+		require.NoError(t, catalog.Publish(t.Context(), s, from.manifest, from.path, from.file, nil))
+	}
+	require.Error(t, catalog.Publish(t.Context(), &cutting{s, 2}, cut.manifest, cut.path, cut.file, nil)) // one under way
+	before := names(t, s)
+
+	own, err := owner.LikeNewest(t.Context(), s, start.Add(2*time.Hour))
+	require.NoError(t, err)
+	require.ErrorContains(t, catalog.Remove(t.Context(), s, own, theirs.manifest, t.TempDir()), "another participant")
+	_, err = catalog.Sweep(t.Context(), s, own)
+	require.NoError(t, err)
+	require.Equal(t, before, names(t, s))
+	l, err := catalog.List(t.Context(), s, own)
+	require.NoError(t, err)
+	require.Len(t, l.Sets, 2)
+	require.True(t, l.Sets[0].Own)
+	require.False(t, l.Sets[1].Own)
+	require.NoError(t, catalog.Remove(t.Context(), s, own, ours.manifest, t.TempDir()))
+	require.Len(t, list(t, s).Sets, 1)
+}

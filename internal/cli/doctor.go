@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"canton-backup/activities"
@@ -110,8 +111,8 @@ func (d *doctor) stores(ctx context.Context, s config.Settings) {
 	local, err := app.LocalStore(s)
 	if err == nil {
 		var free int64
-		free, err = local.Free(ctx)
-		d.check("disk", err, fmt.Sprintf("%s free at %s", size(free), local.Location()))
+		free, _, err = local.Space(ctx)
+		d.check("disk", err, fmt.Sprintf("%s free at %s", humanize.IBytes(uint64(free)), local.Location()))
 	} else {
 		d.check("disk", err, "")
 	}
@@ -137,7 +138,7 @@ func (d *doctor) node(ctx context.Context, s config.Settings) {
 	if !d.check("docker", err, "engine "+version) {
 		return
 	}
-	query := canton.Query{Project: s.Node.ComposeProject, ValidatorDB: s.Node.ValidatorDB, ParticipantDB: s.Node.ParticipantDB}
+	query := activities.NodeQuery(s)
 	node, err := canton.Find(ctx, engine, query)
 	if !d.check("node", err, "compose project "+node.Postgres.Project) {
 		return
@@ -172,7 +173,7 @@ func (d *doctor) databases(ctx context.Context, s config.Settings, engine *docke
 		d.add("checksums", warning, "data checksums are off: a dump of a silently damaged page looks like any other", "with the node stopped: pg_checksums --enable")
 	}
 	databases, err := node.Resolve(query, all)
-	d.check("databases", err, fmt.Sprintf("%s %s, %s %s", databases.Validator, size(all[databases.Validator]), databases.Participant, size(all[databases.Participant])))
+	d.check("databases", err, fmt.Sprintf("%s %s, %s %s", databases.Validator, humanize.IBytes(uint64(all[databases.Validator])), databases.Participant, humanize.IBytes(uint64(all[databases.Participant]))))
 }
 
 func (d *doctor) worker(ctx context.Context, s config.Settings) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -164,12 +165,12 @@ func (r *rate) describe(p activities.Progress, now time.Time) string {
 		r.speed += (speed - r.speed) / 4
 		r.bytes, r.at = p.Bytes, now
 	}
-	text := size(p.Bytes)
+	text := humanize.IBytes(uint64(p.Bytes))
 	if p.Total > 0 {
-		text += " of " + size(p.Total)
+		text += " of " + humanize.IBytes(uint64(p.Total))
 	}
 	if r.speed > 0 {
-		text += ", " + size(int64(r.speed)) + "/s"
+		text += ", " + humanize.IBytes(uint64(int64(r.speed))) + "/s"
 		if p.Total > p.Bytes {
 			text += ", " + (time.Duration(float64(p.Total-p.Bytes)/r.speed) * time.Second).String() + " left"
 		}
@@ -182,19 +183,4 @@ func clip(s string, n int) string {
 		return string(runes[:n-1]) + "…"
 	}
 	return s
-}
-
-// size prints bytes for people.
-func size(n int64) string {
-	value, unit := float64(n), "B"
-	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if value < 1024 {
-			break
-		}
-		value, unit = value/1024, next
-	}
-	if unit == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, unit)
 }

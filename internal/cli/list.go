@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"canton-backup/internal/backupset"
@@ -24,12 +25,23 @@ type listed struct {
 	SealedAt time.Time         `json:"sealed_at"`
 	Node     string            `json:"node"`
 	Network  string            `json:"network"`
-	Own      bool              `json:"own"`
+	Own      bool              `json:"own"` // of this node, and of its participant as the newest set here tells it
 	Bytes    int64             `json:"bytes"`
 	Verdict  backupset.Verdict `json:"verdict"`
 	Stores   []string          `json:"stores"`
 	Damage   []string          `json:"damage,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
+
+	Participant string `json:"participant,omitempty"` // its id
+}
+
+// whose says which node another's set is of.
+func (l listed) whose() string {
+	text := fmt.Sprintf("node %s (%s)", l.Node, l.Network)
+	if l.Participant != "" {
+		text += ", participant " + l.Participant
+	}
+	return text
 }
 
 func newList(c *command) *cobra.Command {
@@ -59,12 +71,12 @@ func merge(all []shelf) []listed {
 	for _, shelf := range all {
 		for _, e := range shelf.listing.Sets {
 			m := e.Manifest
-			key := string(m.Set) + m.Node + "/" + m.Network
+			key := strings.Join([]string{string(m.Set), m.Node, m.Network, m.ParticipantID()}, "/")
 			i, there := index[key]
 			if !there {
 				i = len(sets)
 				index[key] = i
-				sets = append(sets, listed{Set: m.Set, SealedAt: m.SealedAt, Node: m.Node, Network: m.Network, Own: e.Own, Bytes: m.Bytes(), Verdict: m.Verdict, Reason: m.Reason})
+				sets = append(sets, listed{Set: m.Set, SealedAt: m.SealedAt, Node: m.Node, Network: m.Network, Own: e.Own, Bytes: m.Bytes(), Verdict: m.Verdict, Reason: m.Reason, Participant: m.ParticipantID()})
 			}
 			sets[i].Stores = append(sets[i].Stores, shelf.name)
 			if e.Damage != "" {
@@ -86,12 +98,12 @@ func printSets(w io.Writer, sets []listed, now time.Time) error {
 	for _, s := range sets {
 		note := strings.Join(s.Damage, "; ")
 		if !s.Own {
-			note = strings.TrimPrefix(note+"; of node "+s.Node+" ("+s.Network+")", "; ")
+			note = strings.TrimPrefix(note+"; of "+s.whose(), "; ")
 		}
 		if s.Reason != "" {
 			note = strings.TrimPrefix(note+"; "+s.Reason, "; ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Set, age(now.Sub(s.Set.Time())), size(s.Bytes), s.Verdict, strings.Join(s.Stores, ","), note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Set, age(now.Sub(s.Set.Time())), humanize.IBytes(uint64(s.Bytes)), s.Verdict, strings.Join(s.Stores, ","), note)
 	}
 	return t.Flush()
 }
@@ -169,7 +181,7 @@ func printManifest(w io.Writer, m backupset.Manifest, where []string) error {
 		row("  "+check.Name, fmt.Sprintf("%s  %s", check.Verdict, check.Detail))
 	}
 	for _, comp := range m.Components {
-		row(string(comp.Role), fmt.Sprintf("%s  %s, %s of SQL", comp.File, size(comp.Size), size(comp.PlainSize)))
+		row(string(comp.Role), fmt.Sprintf("%s  %s, %s of SQL", comp.File, humanize.IBytes(uint64(comp.Size)), humanize.IBytes(uint64(comp.PlainSize))))
 		row("  sha256", comp.SHA256)
 		row("  WAL", fmt.Sprintf("%s to %s", comp.StartLSN, comp.EndLSN))
 	}

@@ -49,6 +49,9 @@ func (c *command) runPrune(ctx context.Context, confirm bool) error {
 			return nil
 		})
 	}
+	if _, err := mine(ctx, s); err != nil {
+		return err
+	}
 	all, err := shelves(ctx, s, "")
 	if err != nil {
 		return err

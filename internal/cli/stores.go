@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"canton-backup/internal/app"
 	"canton-backup/internal/catalog"
@@ -43,6 +44,17 @@ func places(s config.Settings, only string) ([]place, error) {
 	return found, nil
 }
 
+// mine is whose sets a prune by hand may delete, see catalog.Owner. The error says why that cannot be told; the owner returned beside
+// it goes by the node's name alone.
+func mine(ctx context.Context, s config.Settings) (catalog.Owner, error) {
+	own := catalog.Owner{Node: s.Node.Name, Network: s.Node.Network}
+	local, err := app.LocalStore(s)
+	if err != nil {
+		return own, err
+	}
+	return own.LikeNewest(ctx, local, time.Now())
+}
+
 // shelf is a store's catalog, or why it could not be read.
 type shelf struct {
 	place
@@ -56,10 +68,11 @@ func shelves(ctx context.Context, s config.Settings, only string) ([]shelf, erro
 	if err != nil {
 		return nil, err
 	}
+	own, _ := mine(ctx, s) // on a host without a set of its own, the node's name alone tells
 	var all []shelf
 	var errs []error
 	for _, p := range opened {
-		listing, err := catalog.List(ctx, p.store, catalog.Owner{Node: s.Node.Name, Network: s.Node.Network})
+		listing, err := catalog.List(ctx, p.store, own)
 		all = append(all, shelf{place: p, listing: listing, err: err})
 		errs = append(errs, err)
 	}

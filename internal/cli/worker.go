@@ -36,8 +36,16 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 		}
 		c.file = file
 	}
-	return c.report(c.serve(ctx))
+	err := c.serve(ctx)
+	if err != nil && ctx.Err() == nil {
+		if alertErr := app.Distress(c.file, downNext, err); alertErr != nil {
+			fmt.Fprintln(streams.Err, "warning: "+alertErr.Error())
+		}
+	}
+	return c.report(err)
 }
+
+const downNext = "journalctl -u canton-backup-worker -n 50, then docs/runbooks/worker-down.md; no backup is made until then"
 
 // idleGC halves the garbage collections of a worker that waits, most of whose work is the embedded server's clocks; memoryLimit
 // makes it collect as eagerly as ever once that costs memory.
@@ -60,6 +68,9 @@ func (c *command) serve(ctx context.Context) (err error) {
 	}
 	if err := app.ApplySchedule(ctx, w.Client, w.Settings); err != nil {
 		return err
+	}
+	if err := app.Relief(w.Settings); err != nil {
+		logger.Warn(err.Error())
 	}
 	logger.Info("worker is ready", "node", w.Settings.Node.Name, "every", w.Settings.Every, "ui", w.UIURL)
 	select {

@@ -23,7 +23,7 @@ type Policy struct {
 // Set is what retention needs to know of a set in one store. All of it comes from manifests and the listing, never from file times.
 type Set struct {
 	ID       backupset.ID
-	Own      bool              // sealed by this node
+	Own      bool              // sealed by this node, of its participant
 	Verdict  backupset.Verdict // of the pair proof
 	Complete bool              // all files that the manifest names are there, in their sizes
 }
@@ -57,7 +57,7 @@ func Plan(now time.Time, sets []Set, policy Policy) []Decision {
 		}
 		switch {
 		case !s.Own:
-			d.Reason = "not sealed by this node"
+			d.Reason = "not sealed by this node, or of another participant"
 		case future:
 			d.Reason = "dated in the future: check the clock of this host"
 		case s.verified() && verified <= keepLast:

@@ -54,10 +54,11 @@ func (s *Store) Location() string { return s.cfg.Path }
 // Path is where the object of that name lies, or would lie.
 func (s *Store) Path(name string) string { return filepath.Join(s.cfg.Path, name) }
 
-// Free is the number of bytes that this user can still write to the folder's filesystem. The folder need not exist yet.
-func (s *Store) Free(ctx context.Context) (int64, error) {
+// Space is the number of bytes that this user can still write to the folder's filesystem, and the filesystem's size. The folder
+// need not exist yet.
+func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	at := s.cfg.Path
 	for {
@@ -68,9 +69,9 @@ func (s *Store) Free(ctx context.Context) (int64, error) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("measure free space of %s: %w", at, typed(err))
+			return 0, 0, fmt.Errorf("measure free space of %s: %w", at, typed(err))
 		}
-		return int64(st.Bavail) * st.Bsize, nil
+		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 	}
 }
 
