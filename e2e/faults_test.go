@@ -255,6 +255,18 @@ func TestFaults(t *testing.T) {
 		require.Equal(t, "participant-4", h.manifest(h.backup()).Components[1].Database)
 	})
 
+	t.Run("another participant under the same name keeps its sets", func(t *testing.T) {
+		h, namesake := newHost(t, node), newHost(t, sharedNode)
+		old := h.agedTwin(h.backup())
+		namesake.set("NODE_NAME", h.settings["NODE_NAME"], "BACKUP_DIR", h.backupDir(), "KEEP_LAST", "1")
+		namesake.backup()
+		require.Contains(t, namesake.runLog(), "⚠ this node is now PAR::")
+		require.Contains(t, names(t, h.backupDir()), backupset.ManifestName(old))
+		r := namesake.run("prune")
+		require.Regexp(t, string(old)+` +keep +not sealed by this node, or of another participant`, r.out)
+		require.Contains(t, namesake.run("list").out, "of node "+h.settings["NODE_NAME"]+" (testnet), participant PAR::")
+	})
+
 	// The table's control: with nothing broken, the old set is pruned, so that a prune in one of its rows would be seen.
 	h := newHost(t, node)
 	h.rsync()

@@ -95,6 +95,26 @@ func TestMidStream(t *testing.T) {
 	})
 }
 
+// A server that was killed replays its WAL before it listens, for longer than a retry policy's tries last. Here the replay is stretched by
+// a restore_command that finds nothing, slowly.
+func TestBackup_WaitsForARecoveringServer(t *testing.T) {
+	t.Parallel()
+	node := newNode(t, testbed.Options{})
+	h := newHost(t, node)
+	h.startWorker()
+	slow := `echo "restore_command = 'sleep 6; false'" >>$PGDATA/postgresql.auto.conf && touch $PGDATA/recovery.signal`
+	out, err := exec.CommandContext(t.Context(), "docker", "exec", "-u", "postgres", node.Container("postgres-splice"), "sh", "-euc", slow).CombinedOutput()
+	require.NoError(t, err, string(out))
+	restarted := time.Now()
+	require.NoError(t, exec.CommandContext(t.Context(), "docker", "restart", "-t", "20", node.Container("postgres-splice")).Run())
+	run := h.start(h.temporal(), "recovering")
+	h.finishes(run.Get)
+	require.Greater(t, time.Since(restarted), 21*time.Second, "the control: the server was away for longer than four tries take")
+	require.Contains(t, h.runLog(), "✓ Backup completed successfully")
+	require.Empty(t, h.telegram.messages())
+	h.tidy()
+}
+
 // awaitStaged waits until a dump of that database writes into the staging folder.
 func (h *host) awaitStaged(database string) {
 	h.t.Helper()

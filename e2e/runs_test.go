@@ -108,6 +108,12 @@ func TestWorker_PortsTaken(t *testing.T) {
 	require.Eventually(t, third.ended, time.Minute, 20*time.Millisecond)
 	require.NotZero(t, third.cmd.ProcessState.ExitCode())
 	require.Contains(t, third.log.String(), h.settings["TEMPORAL_PORT"])
+	fourth := h.launchWorker() // as a service manager does
+	require.Eventually(t, fourth.ended, time.Minute, 20*time.Millisecond)
+	messages := h.telegram.messages()
+	require.Len(t, messages, 1, "one alert for a worker that cannot start, none for a second worker")
+	require.Contains(t, messages[0], "Step:</b> Worker")
+	require.Contains(t, messages[0], h.settings["TEMPORAL_PORT"])
 }
 
 func TestInterrupt(t *testing.T) {
