@@ -52,7 +52,7 @@ func TestFaults(t *testing.T) {
 
 	// Every row begins with two good sets, the older one ripe for pruning.
 	first := newHost(t, node)
-	first.agedTwin(first.backup())
+	ripe := first.agedTwin(first.backup())
 	template, name := first.backupDir(), first.settings["NODE_NAME"]
 
 	for _, f := range []fault{
@@ -203,6 +203,11 @@ func TestFaults(t *testing.T) {
 			}
 			after := names(t, dir)
 			for _, name := range before {
+				if f.code == 3 && strings.Contains(name, string(ripe)) {
+					// A run that is done is no failed run: a target that is down for weeks must not fill this disk.
+					require.NotContains(t, after, name)
+					continue
+				}
 				require.Contains(t, after, name, "nothing is pruned")
 			}
 			if !f.sealed {
