@@ -6,12 +6,30 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // runBlock is a block that a page marks as one that can be run as it stands; in a list it is indented.
 var runBlock = regexp.MustCompile("(?ms)^( *)```sh run\n(.*?)^ *```$")
+
+// The line for tctl, a client that no longer gets releases and that operators still have, starts a backup.
+func TestPages_TctlStartsABackup(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/how-to/rerun-from-the-ui.md")
+	require.NoError(t, err)
+	line := regexp.MustCompile(`(?m)^ +tctl .*$`).FindString(string(text))
+	require.NotEmpty(t, line)
+	tools, err := filepath.Abs("../.tools/bin")
+	require.NoError(t, err)
+	h := newHost(t, sharedNode)
+	h.startWorker()
+	h.env = append(h.env, "PATH="+tools+":"+os.Getenv("PATH"), "TEMPORAL_CLI_ADDRESS=127.0.0.1:"+h.settings["TEMPORAL_PORT"])
+	out := h.shell(strings.ReplaceAll(line, "canton-backup/validator-1", "canton-backup/"+h.settings["NODE_NAME"]))
+	require.Contains(t, out, "Started Workflow Id")
+	require.Eventually(t, func() bool { return len(h.list()) == 1 }, time.Minute, 200*time.Millisecond)
+}
 
 // What README and runbooks tell an operator to type works on a host with a worker, in the order of the page.
 func TestPages_CommandsRun(t *testing.T) {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the testbed, the tests and the demo need beside Go: Debian packages, a Docker engine where none answers,
-# the Compose plugin and an S3 server. What is there already is left alone; a second run takes a second.
+# the Compose plugin, an S3 server and tctl. What is there already is left alone; a second run takes a second.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 compose_version=v5.0.2
 versitygw_version=v1.8.0
+tctl_version=v1.15.2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -79,7 +80,15 @@ s3_server() {
 	go_tool "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" "$repository/.tools/bin/versitygw"
 }
 
+# tctl, for operators who still use it: no release of its own can be had as a module, the server's repository carried it up to this version.
+# Its dependencies reach into the runtime in a way that the linker has to be told to allow.
+tctl_client() {
+	if [ -x "$repository/.tools/bin/tctl" ]; then return; fi
+	GOFLAGS="-ldflags=-checklinkname=0" go_tool "go.temporal.io/server/cmd/tools/cli@$tctl_version" "$repository/.tools/bin/tctl"
+}
+
 packages
 engine
 compose
 s3_server
+tctl_client
