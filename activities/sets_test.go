@@ -33,7 +33,9 @@ func newSealer(t *testing.T) *sealer {
 	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\nNETWORK=testnet\n"), 0o600))
 	var suite testsuite.WorkflowTestSuite
 	s := &sealer{t: t, env: suite.NewTestActivityEnvironment(), host: &Host{SettingsFile: file, Now: time.Now, Program: "test"}}
-	s.host.Local = func(c config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: c.BackupDir, Owner: c.Node.Name}) }
+	s.host.Local = func(c config.Settings) (LocalStore, error) {
+		return dir.New(dir.Config{Path: c.BackupDir, Owner: c.Node.Name})
+	}
 	s.env.RegisterActivity(&Sets{s.host})
 	return s
 }
