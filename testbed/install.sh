@@ -8,7 +8,8 @@ compose_version=v5.0.2
 versitygw_version=v1.8.0
 tctl_version=v1.15.2
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+policy=
+trap 'rm -rf "$work" ${policy:+"$policy"}' EXIT
 
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -23,8 +24,18 @@ apt_install() {
 	fi
 	say "installing $*"
 	# A package that starts its own service would take port 22 of the machine: the testbed starts its own sshd.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		policy=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 0755 "$policy"
+	fi
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >"$work/apt.log" 2>&1 ||
 		{ cat "$work/apt.log" >&2; die "apt-get install failed"; }
+	if [ -n "$policy" ]; then rm "$policy"; policy=; fi
+	case " $* " in
+		# Nor shall the next boot start it.
+		*' openssh-server '*) update-rc.d ssh disable >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; die "update-rc.d ssh disable failed"; } ;;
+	esac
 }
 
 packages() {
@@ -43,13 +54,19 @@ engine() {
 	is_debian_root || die "no Docker engine answers: start one, or add yourself to its group, and run this again."
 	if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then apt_install docker.io; fi
 	say "starting dockerd"
+	local pid=
 	if [ -d /run/systemd/system ]; then
 		systemctl start docker
 	else
 		setsid nohup dockerd >/var/log/dockerd-testbed.log 2>&1 </dev/null &
+		pid=$!
 	fi
 	for _ in $(seq 60); do
 		if docker version >/dev/null 2>&1; then return; fi
+		# Ours may have ended because another one is starting: that one is in the pid file.
+		if [ -n "$pid" ] && ! kill -0 "$pid" 2>/dev/null && ! kill -0 "$(cat /var/run/docker.pid 2>/dev/null)" 2>/dev/null; then
+			die "dockerd ended: $(tail -n 1 /var/log/dockerd-testbed.log)"
+		fi
 		sleep 1
 	done
 	die "dockerd does not answer after 60 s: see its log (/var/log/dockerd-testbed.log or journalctl -u docker)"
@@ -63,7 +80,7 @@ go_tool() {
 	mkdir -p "$(dirname "$2")"
 	install -m 0755 "$work"/bin/* "$2.new"
 	mv "$2.new" "$2"
-	rm -rf "$work/bin"
+	rm -rf "${work:?}/bin"
 }
 
 # The plugin goes into a machine-wide folder for root: tests run with a HOME of their own.
