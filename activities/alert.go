@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
@@ -41,6 +43,29 @@ func (a *Alerts) Notify(ctx context.Context, in notify.Alert) (Notified, error) 
 		return Notified{}, mapped(ctx, err)
 	}
 	return Notified{Sent: true}, nil
+}
+
+// BusyInput asks for an alert about a node that is busy.
+type BusyInput struct {
+	Holder string // workflow id of what holds the node
+	Alert  notify.Alert
+}
+
+// NotifyBusy sends the alert when the holder has run for longer than two backups are apart. A shorter one is nothing to report.
+func (a *Alerts) NotifyBusy(ctx context.Context, in BusyInput) (Notified, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return Notified{}, mapped(ctx, err)
+	}
+	held, err := a.Running(ctx, in.Holder)
+	if err != nil {
+		return Notified{}, mapped(ctx, fmt.Errorf("look at what holds the node: %w", err))
+	}
+	if held == nil || a.Now().Sub(held.Since) < 2*settings.Every {
+		return Notified{}, nil
+	}
+	in.Alert.Cause += fmt.Sprintf("\n%s has run since %s: no backup is made until it ends", held.Type, held.Since.UTC().Format(time.DateTime+" UTC"))
+	return a.Notify(ctx, in.Alert)
 }
 
 // lastGood names the newest verified set on this host, "none", or nothing when that cannot be found out.

@@ -202,7 +202,7 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 				if now := w.Plain(); now != seen {
 					seen, moved = now, time.Now()
 				} else if time.Since(moved) > dumpStall {
-					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, store.ErrStalled, dumpStall, humanize.IBytes(uint64(seen))))
+					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, errDumpStalled, dumpStall, humanize.IBytes(uint64(seen))))
 				}
 				if free, total, err := local.Space(watched); err == nil && free < reserve(total)/2 {
 					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, humanize.IBytes(uint64(free)), local.Location()))
@@ -212,7 +212,7 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 	}()
 	warnings, err := s.Dump(watched, w)
 	if err != nil {
-		if cause := context.Cause(watched); ctx.Err() == nil && (errors.Is(cause, store.ErrFull) || errors.Is(cause, store.ErrStalled)) {
+		if cause := context.Cause(watched); ctx.Err() == nil && (errors.Is(cause, store.ErrFull) || errors.Is(cause, errDumpStalled)) {
 			err = cause
 		}
 		return seal.Result{}, "", errors.Join(err, w.Abort())

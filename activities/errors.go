@@ -36,6 +36,7 @@ const (
 	TablesLocked        = "TablesLocked"
 	Stalled             = "Stalled"
 	DumpTruncated       = "DumpTruncated"
+	DumpStalled         = "DumpStalled"
 	UploadFailed        = "UploadFailed"
 	AlertRejected       = "AlertRejected"
 	WorkerStopping      = "WorkerStopping"
@@ -48,6 +49,8 @@ var (
 	errPairBroken = errors.New("the two dumps do not belong together")
 	errStopping   = errors.New("the worker is stopping")
 	errStagedGone = errors.New("a staged dump is gone")
+
+	errDumpStalled = errors.New("pg_dump stands still")
 )
 
 // rule maps a domain error to its name in Temporal.
@@ -61,6 +64,7 @@ type rule struct {
 var rules = []rule{
 	{errStopping, WorkerStopping, true},
 	{errPairBroken, PairBroken, false},
+	{errDumpStalled, DumpStalled, true},
 	{errStagedGone, BackupCorrupt, false},
 	{catalog.ErrUnsealed, BackupCorrupt, false}, // sealed a moment ago, and gone
 	{canton.ErrAmbiguous, NodeAmbiguous, false},
@@ -107,6 +111,7 @@ var nextSteps = map[string]string{
 	TablesLocked:        "wait for the migration to end, then: canton-backup backup",
 	Stalled:             "check the network to the target, then: canton-backup backup",
 	DumpTruncated:       "see the logs of the postgres-splice container",
+	DumpStalled:         "see the logs of the postgres-splice container, and whether it is paused or its disk hangs",
 	UploadFailed:        "check the targets with: canton-backup doctor",
 	RequestRefused:      "check the target's settings with: canton-backup doctor",
 	SetNotFound:         "list the sets with: canton-backup list",

@@ -37,6 +37,14 @@ type Host struct {
 	Program      string // name and version, for manifests
 	Searchable   bool   // the cluster knows our search attributes: a run that sets an unknown one would never get on
 	Now          func() time.Time
+	// Running describes the open workflow of that id, nil when there is none.
+	Running func(ctx context.Context, id string) (*Run, error)
+}
+
+// Run is an open workflow.
+type Run struct {
+	Type  string
+	Since time.Time
 }
 
 func (h *Host) settings() (config.Settings, error) { return config.Load(h.SettingsFile) }

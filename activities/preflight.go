@@ -160,24 +160,44 @@ func (n *Node) room(ctx context.Context, s config.Settings, local LocalStore, pl
 	if err != nil {
 		return err
 	}
-	last, err := sets.Find(catalog.Latest, n.Now())
-	switch {
-	case err == nil:
-		plan.Estimate = last.Manifest.Bytes() * 13 / 10
-	case !errors.Is(err, store.ErrNotFound):
-		return err
+	if last := lastSize(sets, n.Now()); last > 0 {
+		plan.Estimate = last
 	}
 	if good, found := sets.LastGood(n.Now()); found {
 		plan.LastGood = good.Manifest.Set
 	}
+	_, err = CheckSpace(ctx, local, plan.Estimate)
+	return err
+}
+
+// LastSize is how many bytes the next set may need, going by the last one; 0 when there is none.
+func LastSize(ctx context.Context, s config.Settings, local LocalStore, now time.Time) int64 {
+	sets, err := catalog.List(ctx, local, owner(s))
+	if err != nil {
+		return 0
+	}
+	return lastSize(sets, now)
+}
+
+func lastSize(sets catalog.Listing, now time.Time) int64 {
+	last, err := sets.Find(catalog.Latest, now)
+	if err != nil {
+		return 0
+	}
+	return last.Manifest.Bytes() * 13 / 10
+}
+
+// CheckSpace returns the bytes that are free for sets on this host, and store.ErrFull when a set of that size does not fit.
+func CheckSpace(ctx context.Context, local LocalStore, estimate int64) (int64, error) {
 	free, total, err := local.Space(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if keep := reserve(total); free < plan.Estimate+keep {
-		return fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(), humanize.IBytes(uint64(free)), humanize.IBytes(uint64(plan.Estimate)), humanize.IBytes(uint64(keep)))
+	if keep := reserve(total); free < estimate+keep {
+		return free, fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(),
+			humanize.IBytes(uint64(free)), humanize.IBytes(uint64(estimate)), humanize.IBytes(uint64(keep)))
 	}
-	return nil
+	return free, nil
 }
 
 // reserve is the part of a disk of that many bytes that is never used: the disk is often the database's own, and a full one stops

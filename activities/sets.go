@@ -31,7 +31,7 @@ type Sealed struct {
 	Verdict backupset.Verdict `json:"verdict"`
 	Checks  []backupset.Check `json:"checks"`
 	Bytes   int64             `json:"bytes"`
-	Warning string            `json:"warning,omitempty"`
+	Changed string            `json:"changed,omitempty"` // the node became another participant, see becameAnother
 }
 
 // Seal proves that the two dumps belong together, then publishes them on this host, the manifest last. A pair that fails a check
@@ -71,7 +71,7 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		SealedAt: s.Now().UTC(), Program: s.Program, Facts: in.Plan.Facts,
 		Components: []backupset.Component{in.Validator.Component, in.Participant.Component}, Checks: checks, Verdict: verdict,
 	}
-	warning, err := s.becameAnother(ctx, settings, local, m)
+	changed, err := s.becameAnother(ctx, settings, local, m)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -87,25 +87,28 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, err
 	}
-	return Sealed{Verdict: verdict, Checks: checks, Bytes: m.Bytes(), Warning: warning}, os.RemoveAll(folder)
+	return Sealed{Verdict: verdict, Checks: checks, Bytes: m.Bytes(), Changed: changed}, os.RemoveAll(folder)
 }
 
-// becameAnother says so when the node is another participant than in its last set: it was onboarded anew, or the wrong database
-// was dumped. Sets of the one before are not pruned any more: nothing else may hold its keys.
+// becameAnother says so when the node is another participant than in the set before: it was onboarded anew, or the wrong database was
+// dumped. Sets of the one before are not pruned any more: nothing else may hold its keys.
 func (s *Sets) becameAnother(ctx context.Context, settings config.Settings, local LocalStore, m backupset.Manifest) (string, error) {
 	listing, err := catalog.List(ctx, local, owner(settings))
-	if err != nil {
+	if err != nil || m.ParticipantID() == "" {
 		return "", err
 	}
-	last, err := listing.Find(catalog.Latest, m.Set.Time())
-	if err != nil {
-		return "", nil // the first set
+	for _, e := range listing.Sets {
+		// Not the set itself, which an earlier attempt may have sealed.
+		before := e.Manifest.ParticipantID()
+		if !e.Own || e.Manifest.Set >= m.Set || before == "" {
+			continue
+		}
+		if before == m.ParticipantID() {
+			return "", nil
+		}
+		return fmt.Sprintf("this node is now %s, in set %s it was %s; the sets of that one stay until you delete them", m.ParticipantID(), e.Manifest.Set, before), nil
 	}
-	before, now := last.Manifest.ParticipantID(), m.ParticipantID()
-	if before == "" || now == "" || before == now {
-		return "", nil
-	}
-	return fmt.Sprintf("this node is now %s, in set %s it was %s; the sets of that one stay until you delete them", now, last.Manifest.Set, before), nil
+	return "", nil // the first set
 }
 
 // manifest writes the manifest to be published. An earlier attempt may have published one already, with its own time in it:

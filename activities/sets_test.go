@@ -87,9 +87,9 @@ func TestSeal_AnotherParticipantWarns(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, backupset.Pass, sealed.Verdict)
 		if want.warning == "" {
-			require.Empty(t, sealed.Warning)
+			require.Empty(t, sealed.Changed)
 		}
-		require.Contains(t, sealed.Warning, want.warning)
+		require.Contains(t, sealed.Changed, want.warning)
 	}
 }
 

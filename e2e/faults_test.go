@@ -197,7 +197,11 @@ func TestFaults(t *testing.T) {
 			messages := h.telegram.messages()
 			if f.alert {
 				require.Len(t, messages, 1, "one alert")
-				require.Contains(t, messages[0], "Backup failed: "+h.settings["NODE_NAME"])
+				headline := "Backup failed: "
+				if f.code == 3 {
+					headline = "Backup made, and needs a look: "
+				}
+				require.Contains(t, messages[0], headline+h.settings["NODE_NAME"])
 			} else {
 				require.Empty(t, messages)
 			}
@@ -258,6 +262,45 @@ func TestFaults(t *testing.T) {
 		require.NoError(t, node.StopService(t.Context(), "participant"))
 		later(t, func(ctx context.Context) error { return node.StartService(ctx, "participant") })
 		require.Equal(t, "participant-4", h.manifest(h.backup()).Components[1].Database)
+	})
+
+	t.Run("what another Splice version keeps otherwise makes the proof UNKNOWN and aborts nothing", func(t *testing.T) {
+		for name, change := range map[string]struct{ database, statement, check, detail string }{
+			"offset of another type":   {"validator", `ALTER TABLE validator.store_last_ingested_offsets ALTER last_ingested_offset TYPE bigint USING 1`, "pair", "invalid input syntax"},
+			"offset in decimals":       {"validator", `UPDATE validator.store_last_ingested_offsets SET last_ingested_offset = '10'`, "pair", "not 18 digits in hex"},
+			"descriptor of other type": {"validator", `ALTER TABLE validator.store_descriptors ALTER descriptor TYPE text`, "identity", "operator does not exist"},
+			"table renamed":            {"validator", `ALTER TABLE validator.store_descriptors RENAME TO elsewhere`, "pair", "does not exist"},
+			"ledger end of other type": {"participant", `DROP VIEW debug.lapi_parameters; ALTER TABLE participant.lapi_parameters ALTER ledger_end TYPE text`, "pair", "cannot unmarshal"},
+			"identifier renamed":       {"participant", `ALTER TABLE participant.common_node_id RENAME identifier TO uid`, "identity", "column \"identifier\" does not exist"},
+			"record time as a date":    {"participant", `ALTER TABLE participant.lapi_ledger_end_synchronizer_index ALTER record_time TYPE timestamptz USING now()`, "", "cannot unmarshal"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				source := map[string]string{"validator": "validator", "participant": "participant-4"}
+				for _, half := range []string{"validator", "participant"} { // in this order, so that the copies are a pair
+					sql(t, "postgres", `DROP DATABASE IF EXISTS "other_`+half+`"`)
+					sql(t, "postgres", `CREATE DATABASE "other_`+half+`"`)
+					inPostgres(t, `pg_dump -U cnadmin -d `+source[half]+` | psql -qU cnadmin other_`+half)
+				}
+				sql(t, "other_"+change.database, change.statement)
+				h := newHost(t, node)
+				h.set("VALIDATOR_DB", "other_validator", "PARTICIPANT_DB", "other_participant")
+				m := h.manifest(h.backup())
+				verdicts := ""
+				for _, c := range m.Checks {
+					if c.Verdict != backupset.Pass {
+						verdicts += c.Name + " "
+						require.Equal(t, backupset.Unknown, c.Verdict)
+						require.Contains(t, c.Detail, change.detail)
+					}
+				}
+				require.Contains(t, verdicts, change.check)
+				if change.check == "" {
+					require.Empty(t, verdicts)
+					p, _ := m.Component(backupset.Participant)
+					require.Contains(t, strings.Join(p.ParticipantEvidence.Unread, "\n"), change.detail)
+				}
+			})
+		}
 	})
 
 	t.Run("another participant under the same name keeps its sets", func(t *testing.T) {

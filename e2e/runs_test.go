@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/testkit/faultproxy"
 	"canton-backup/testbed/temporalcluster"
 )
 
@@ -145,11 +147,14 @@ func TestInterrupt(t *testing.T) {
 	})
 	t.Run("detaches from the worker's run", func(t *testing.T) {
 		h := newHost(t, sharedNode)
+		line := faultproxy.Start(t, h.s3().Addr)
+		h.set("R2_ENDPOINT", "http://127.0.0.1:"+strconv.Itoa(line.Port()))
+		line.SetRate(1 << 20) // so slow that the run is there when the second thought is over
 		h.startWorker()
-		code, talk := interrupt(t, h, "Starting backup", 1)
-		if strings.Contains(talk, "Detached") { // a quick run may end within the second thought
-			require.Equal(t, 130, code, talk)
-		}
+		code, talk := interrupt(t, h, "Syncing to", 1)
+		require.Contains(t, talk, "Detached")
+		require.Equal(t, 130, code, talk)
+		line.SetRate(0)
 		require.Eventually(t, func() bool { return len(h.list()) == 1 }, time.Minute, 200*time.Millisecond, "the run goes on")
 	})
 }

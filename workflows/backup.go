@@ -37,6 +37,7 @@ type BackupResult struct {
 	Targets          []TargetResult    `json:"targets,omitempty"`
 	Warnings         []string          `json:"warnings,omitempty"`
 	LastGood         backupset.ID      `json:"last_good,omitempty"` // newest verified set before this one
+	Changed          string            `json:"changed,omitempty"`   // the node became another participant: from which, to which
 	AlertUndelivered string            `json:"alert_undelivered,omitempty"`
 }
 
@@ -49,45 +50,26 @@ type TargetResult struct {
 }
 
 // Backup makes one backup set of the node whose queue it runs on, copies it to the targets and prunes. The operator hears of a
-// failure; a run that finds the node busy and one that was cancelled raise no alarm.
+// failure, and of a set that is made and not as it should be; a run that was cancelled raises no alarm, and one that finds the node busy
+// only when that lasts.
 func Backup(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 	var result BackupResult
 	err := underLock(ctx, BackupNode, in, &result)
-	switch {
-	case err == nil && result.Verdict != backupset.Pass && result.LastGood != "":
-		// A fresh node proves nothing yet; one that did before and does no more has lost its proof.
-		result.AlertUndelivered = alarm(ctx, notify.Alert{Step: "Seal", Cause: "the pair can no longer be proven: " + unproven(result.Checks) + failedTargets(result.Targets),
-			Next: "compare docs/reference/checks.md with the node's Splice version", Set: result.Set, LastGood: string(result.LastGood)})
-		return result, nil
-	case err == nil && result.Outcome == Done:
-		return result, nil
-	case err == nil:
-		result.AlertUndelivered = alarm(ctx, notify.Alert{Step: "Upload", Cause: failedTargets(result.Targets), Next: activities.NextStep(activities.UploadFailed),
-			Set: result.Set, LastGood: string(result.Set)})
+	if err == nil {
+		if alert := result.concern(); alert != nil {
+			result.AlertUndelivered = alarm(ctx, *alert)
+		}
 		return result, nil
 	}
 	name, text := cause(err)
-	if name == activities.NodeBusy || temporal.IsCanceledError(err) {
-		return result, err
+	switch {
+	case temporal.IsCanceledError(err):
+	case name == activities.NodeBusy:
+		alarmWhenLasting(ctx, notify.Alert{Step: "start", Cause: name + ": " + text, Next: activities.NextStep(name)})
+	default:
+		alarm(ctx, notify.Alert{Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
 	}
-	alarm(ctx, notify.Alert{Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
 	return result, err
-}
-
-// alarm tells the operator, on a context that survives a cancellation. An alert that cannot be delivered is recorded, here and in the
-// history; it is no second failure. It returns why the alert did not go out.
-func alarm(ctx workflow.Context, alert notify.Alert) string {
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	alert.Run = workflow.GetInfo(ctx).WorkflowExecution.ID
-	var notified activities.Notified
-	err := workflow.ExecuteActivity(alertClass.options(ctx, alert.Step+" failed"), alerts.Notify, alert).Get(ctx, &notified)
-	if err != nil {
-		_, notified.Why = cause(err)
-	}
-	if notified.Why != "" {
-		workflow.GetLogger(ctx).Warn("✗ Alert not delivered: "+notified.Why, RunLogKey, true)
-	}
-	return notified.Why
 }
 
 // BackupNode is the body of Backup, run under the node's lock.
@@ -194,9 +176,8 @@ func (b *backup) seal(ctx workflow.Context) error {
 			b.say(ctx, "⚠ Check %s: %s — %s", c.Name, c.Verdict, c.Detail)
 		}
 	}
-	if w := b.sealed.Warning; w != "" {
-		b.say(ctx, "⚠ %s", w)
-		b.plan.Warnings = append(b.plan.Warnings, w)
+	if b.sealed.Changed != "" {
+		b.say(ctx, "⚠ %s", b.sealed.Changed)
 	}
 	b.say(ctx, "✓ Set %s sealed — pair: %s", b.set, b.sealed.Verdict)
 	return nil
@@ -292,7 +273,7 @@ func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneI
 }
 
 func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
-	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings, LastGood: b.plan.LastGood}
+	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings, LastGood: b.plan.LastGood, Changed: b.sealed.Changed}
 	if len(b.good()) < len(b.targets) {
 		r.Outcome = Incomplete
 	}
@@ -313,24 +294,4 @@ func (b *backup) mark(ctx workflow.Context, updates ...temporal.SearchAttributeU
 	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
 		workflow.GetLogger(ctx).Warn("set search attributes: " + err.Error())
 	}
-}
-
-func unproven(checks []backupset.Check) string {
-	text := ""
-	for _, c := range checks {
-		if c.Verdict != backupset.Pass {
-			text += fmt.Sprintf("%s: %s\n", c.Name, c.Detail)
-		}
-	}
-	return text
-}
-
-func failedTargets(targets []TargetResult) string {
-	text := ""
-	for _, t := range targets {
-		if t.Error != "" {
-			text += fmt.Sprintf("%s: %s\n", t.Location, t.Error)
-		}
-	}
-	return text
 }

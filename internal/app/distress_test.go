@@ -15,6 +15,7 @@ import (
 
 	"canton-backup/internal/app"
 	"canton-backup/internal/config"
+	"canton-backup/internal/temporalserver"
 )
 
 // A worker that cannot start tells a human, through whatever of its settings can be read, and not again at every restart.
@@ -35,31 +36,42 @@ func TestDistress(t *testing.T) {
 	defer bot.Close()
 	file := filepath.Join(home, "toolkit.conf")
 	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=nonsense\nNODE_NAME=n1\nTELEGRAM_BOT_TOKEN=1:a\nTELEGRAM_CHAT_ID=-1\nTELEGRAM_API="+bot.URL+"\n"), 0o600))
-	settings, err := config.Load(file)
+	_, err := config.Load(file)
 	require.Error(t, err)
 	broken := fmt.Errorf("start: %w", err)
 
+	mark := filepath.Join(home, ".canton", "logs", "worker-down-n1")
+	later := func(d time.Duration) { // the last alert was so long ago
+		require.NoError(t, os.Chtimes(mark, time.Time{}, time.Now().Add(-d)))
+	}
+	tell := func(uptime time.Duration, cause error) int {
+		before := len(got)
+		require.NoError(t, app.Distress(file, "look", uptime, cause))
+		return len(got) - before
+	}
+
 	status = http.StatusBadGateway
-	require.Error(t, app.Distress(file, "look", broken))
+	require.Error(t, app.Distress(file, "look", 0, broken))
 	status = http.StatusOK
-	require.NoError(t, app.Distress(file, "look", broken), "what did not go out is due")
-	require.Len(t, got, 1)
+	require.Equal(t, 1, tell(0, broken), "what did not go out is due")
 	require.Contains(t, got[0], "n1")
 	require.Contains(t, got[0], "BACKUP_TYPE=nonsense")
 
-	require.NoError(t, app.Distress(file, "look", broken))
-	require.Len(t, got, 1, "the same cause at once")
-	require.NoError(t, app.Distress(file, "look", errors.New("another cause")))
-	require.Len(t, got, 2)
-	require.NoError(t, app.Distress(file, "look", fmt.Errorf("lock: %w", app.ErrWorkerRuns)))
-	require.Len(t, got, 2, "another worker works")
+	for range 3 {
+		require.Zero(t, tell(0, broken), "the same cause at once")
+		require.Zero(t, tell(0, errors.New("another cause")), "two causes in turn")
+		require.Zero(t, tell(time.Hour, broken), "at most one in a quarter of an hour")
+	}
+	later(time.Hour)
+	require.Zero(t, tell(0, broken), "the same cause within hours")
+	require.Equal(t, 1, tell(0, errors.New("listen on port 40001: in use")))
+	later(time.Hour)
+	require.Zero(t, tell(0, errors.New("listen on port 40002: in use")), "only a number differs")
+	require.Equal(t, 1, tell(time.Hour, errors.New("listen on port 40003: in use")), "it had worked in between")
+	later(7 * time.Hour)
+	require.Equal(t, 1, tell(0, errors.New("listen on port 40004: in use")), "still down, hours later")
 
-	mark := filepath.Join(home, ".canton", "logs", "worker-down")
-	require.NoError(t, os.Chtimes(mark, time.Time{}, time.Now().Add(-7*time.Hour)))
-	require.NoError(t, app.Distress(file, "look", errors.New("another cause")))
-	require.Len(t, got, 3, "still down, hours later")
-	require.NoError(t, app.Relief(settings))
-	require.NoError(t, app.Relief(settings), "nothing to forget")
-	require.NoError(t, app.Distress(file, "look", errors.New("another cause")))
-	require.Len(t, got, 4, "it had worked in between")
+	later(7 * time.Hour)
+	require.Zero(t, tell(0, fmt.Errorf("lock: %w", app.ErrWorkerRuns)), "another worker works")
+	require.Equal(t, 1, tell(0, temporalserver.ErrInUse), "another node's worker does not")
 }

@@ -102,6 +102,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		return nil, err
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
+	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())
 	} else {

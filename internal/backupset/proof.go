@@ -45,7 +45,8 @@ type ParticipantEvidence struct {
 	KMSKeys          int64      `json:"kms_keys"`                    // kept in a KMS
 	PruningRetention *int64     `json:"pruning_retention,omitempty"` // seconds
 	Synchronizers    []string   `json:"synchronizers,omitempty"`     // physical ids of active connections
-	Missing          string     `json:"missing,omitempty"`
+	Missing          string     `json:"missing,omitempty"`           // why the ledger's end could not be read
+	Unread           []string   `json:"unread,omitempty"`            // why parts of the rest could not be
 }
 
 // Prove applies laws 1 and 2 to a pair of dumps. The verdict is FAIL when any check fails, PASS when all pass.
@@ -126,7 +127,7 @@ func proveIdentity(v *ValidatorEvidence, p *ParticipantEvidence) Check {
 		return Check{name, Unknown, why}
 	}
 	if len(p.NodeIDs) != 1 {
-		return Check{name, Unknown, fmt.Sprintf("participant.common_node_id has %d rows, not one", len(p.NodeIDs))}
+		return Check{name, Unknown, strings.Join(append([]string{fmt.Sprintf("participant.common_node_id gave %d ids, not one", len(p.NodeIDs))}, p.Unread...), "; ")}
 	}
 	if len(v.Participants) == 0 {
 		return Check{name, Unknown, "no store descriptor of the validator names a participant"}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -36,18 +37,18 @@ func newDoctor(c *command) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Check settings, node, databases, disk, targets and worker", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &doctor{}
-			d.examine(cmd.Context(), c.file)
-			err := c.print(d.findings, func(w io.Writer) error {
-				p := &printer{w: w}
-				for _, f := range d.findings {
-					p.linef("%s: %s%s", f.Name, f.Verdict, dash(f.Detail))
-					if f.Next != "" {
-						p.linef("  Try: %s", f.Next)
-					}
+			lines := &printer{w: c.Out} // as they come: what is wrong may be that something does not answer
+			d := &doctor{found: func(f finding) {
+				if c.json {
+					return
 				}
-				return p.err
-			})
+				lines.linef("%s: %s%s", f.Name, f.Verdict, dash(f.Detail))
+				if f.Next != "" {
+					lines.linef("  Try: %s", f.Next)
+				}
+			}}
+			d.examine(cmd.Context(), c.file)
+			err := c.print(d.findings, func(io.Writer) error { return lines.err })
 			if d.failed {
 				return errors.Join(&exitError{ExitFailed, errors.New("something needs mending")}, err)
 			}
@@ -65,12 +66,15 @@ func dash(detail string) string {
 
 // doctor looks at everything a backup needs, changes nothing, and does not stop at the first defect.
 type doctor struct {
+	found    func(finding)
 	findings []finding
 	failed   bool
 }
 
 func (d *doctor) add(name, verdict, detail, next string) {
-	d.findings = append(d.findings, finding{name, verdict, detail, next})
+	f := finding{name, verdict, detail, next}
+	d.findings = append(d.findings, f)
+	d.found(f)
 	d.failed = d.failed || verdict == failed
 }
 
@@ -108,23 +112,19 @@ func (d *doctor) habits(s config.Settings) {
 }
 
 func (d *doctor) stores(ctx context.Context, s config.Settings) {
+	var free int64
 	local, err := app.LocalStore(s)
 	if err == nil {
-		var free int64
-		free, _, err = local.Space(ctx)
-		d.check("disk", err, fmt.Sprintf("%s free at %s", humanize.IBytes(uint64(free)), local.Location()))
-	} else {
-		d.check("disk", err, "")
+		free, err = activities.CheckSpace(ctx, local, activities.LastSize(ctx, s, local, time.Now()))
 	}
+	d.check("disk", err, fmt.Sprintf("%s free at %s", humanize.IBytes(uint64(free)), s.BackupDir))
 	for _, kind := range s.Targets {
 		target, err := app.RemoteStore(s, kind)
-		if err == nil {
-			err = target.Check(ctx)
-		}
-		if !d.check("target "+string(kind), err, "") {
+		if err != nil {
+			d.check("target "+string(kind), err, "")
 			continue
 		}
-		d.findings[len(d.findings)-1].Detail = target.Location()
+		d.check("target "+string(kind), target.Check(ctx), target.Location())
 	}
 }
 

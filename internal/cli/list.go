@@ -148,6 +148,9 @@ func pick(args []string) string {
 // find looks for a set, in this host's store first, and says in which stores it is.
 func find(ctx context.Context, s config.Settings, id string) (backupset.Manifest, []string, error) {
 	all, errs := shelves(ctx, s, "")
+	if latest, found := newest(all, time.Now()); found && id == catalog.Latest {
+		id = latest
+	}
 	var m *backupset.Manifest
 	var where []string
 	for _, shelf := range all {
@@ -156,7 +159,7 @@ func find(ctx context.Context, s config.Settings, id string) (backupset.Manifest
 			continue
 		}
 		if m == nil {
-			m, id = &e.Manifest, string(e.Manifest.Set)
+			m = &e.Manifest
 		}
 		where = append(where, shelf.name)
 	}

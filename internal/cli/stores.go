@@ -62,6 +62,17 @@ type shelf struct {
 	err     error
 }
 
+// newest is the set that "latest" stands for: the newest of this node in any store. A store that has not got it must not pass its
+// own newest off as that.
+func newest(all []shelf, now time.Time) (id string, found bool) {
+	for _, shelf := range all {
+		if e, err := shelf.listing.Find(catalog.Latest, now); err == nil && string(e.Manifest.Set) > id {
+			id, found = string(e.Manifest.Set), true
+		}
+	}
+	return id, found
+}
+
 // shelves reads the catalogs of all places. The error joins those of places that cannot be read; the others are still returned.
 func shelves(ctx context.Context, s config.Settings, only string) ([]shelf, error) {
 	opened, err := places(s, only)

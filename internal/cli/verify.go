@@ -42,20 +42,23 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 		return err
 	}
 	all, errs := shelves(ctx, s, only)
-	newest := id == catalog.Latest
+	everywhere := false
+	if id == catalog.Latest {
+		if latest, found := newest(all, time.Now()); found {
+			id, everywhere = latest, true // an older set may have been pruned somewhere; the newest one belongs in every store
+		}
+	}
 	var results []verified
 	for _, shelf := range all {
 		e, err := shelf.listing.Find(id, time.Now())
 		if err != nil {
-			// An older set may have been pruned there; the newest one belongs everywhere.
-			if newest && shelf.err == nil && len(results) > 0 {
-				r := verified{Set: results[0].Set, Store: shelf.name, Error: "the set is not there"}
+			if everywhere && shelf.err == nil {
+				r := verified{Set: backupset.ID(id), Store: shelf.name, Error: "the set is not there"}
 				errs = errors.Join(errs, fmt.Errorf("%s: verify set %s: it is not there", shelf.name, r.Set))
 				results = append(results, r)
 			}
 			continue
 		}
-		id = string(e.Manifest.Set) // "latest" is the same set everywhere from here on
 		for _, component := range e.Manifest.Components {
 			r := verified{Set: e.Manifest.Set, Store: shelf.name, File: component.File, OK: true}
 			if err := verifyFile(ctx, shelf.store, component); err != nil {

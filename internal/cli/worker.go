@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"canton-backup/internal/app"
 	"canton-backup/internal/config"
@@ -36,9 +37,10 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 		}
 		c.file = file
 	}
+	start := time.Now()
 	err := c.serve(ctx)
 	if err != nil && ctx.Err() == nil {
-		if alertErr := app.Distress(c.file, downNext, err); alertErr != nil {
+		if alertErr := app.Distress(c.file, downNext, time.Since(start), err); alertErr != nil {
 			fmt.Fprintln(streams.Err, "warning: "+alertErr.Error())
 		}
 	}
@@ -68,9 +70,6 @@ func (c *command) serve(ctx context.Context) (err error) {
 	}
 	if err := app.ApplySchedule(ctx, w.Client, w.Settings); err != nil {
 		return err
-	}
-	if err := app.Relief(w.Settings); err != nil {
-		logger.Warn(err.Error())
 	}
 	logger.Info("worker is ready", "node", w.Settings.Node.Name, "every", w.Settings.Every, "ui", w.UIURL)
 	select {

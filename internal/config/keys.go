@@ -33,6 +33,7 @@ var Keys = []Key{
 	{"COMPOSE_PROJECT", "the only one found", false, "compose project of the node, when a host runs several"},
 	{"VALIDATOR_DB", "validator", false, "validator app's database"},
 	{"PARTICIPANT_DB", "asked of the participant container", false, "participant's database"},
+	{"TEMPORAL_DIR", "~/.canton/temporal", false, "files of the embedded Temporal; each node of one user needs its own"},
 	{"TEMPORAL_PORT", "7233", false, "port of the embedded Temporal on 127.0.0.1"},
 	{"TEMPORAL_UI_PORT", "8233", false, "port of its web UI on 127.0.0.1"},
 	{"VERSION", "", false, "Splice version, as the toolkit wrote it"},

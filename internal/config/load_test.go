@@ -121,6 +121,18 @@ func TestLoad_KeyOfTheGuide(t *testing.T) {
 	require.Equal(t, filepath.Join(home, ".ssh", "id_backup"), s.Rsync.KeyFile)
 }
 
+// A secret in the line beside its own is not shown either.
+func TestLoad_SecretInTheWrongLine(t *testing.T) {
+	isolate(t)
+	path := filepath.Join(t.TempDir(), "toolkit.conf")
+	for _, line := range []string{"TELEGRAM_BOT_TOKEN=-100\nTELEGRAM_CHAT_ID=123456789:AAcanary", "R2_BUCKET=AAcanary/+=", "R2_ACCOUNT_ID=AAcanary/+="} {
+		require.NoError(t, os.WriteFile(path, []byte("BACKUP_TYPE=r2\nR2_ACCESS_KEY=k\nR2_SECRET_KEY=s\n"+line+"\n"), 0o600))
+		_, err := config.Load(path)
+		require.ErrorContains(t, err, "[not shown]")
+		require.NotContains(t, err.Error(), "canary")
+	}
+}
+
 // Every key with a rule must refuse a bad value, by name, without showing a secret.
 func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 	const base = "BACKUP_TYPE=rsync,r2\nREMOTE_HOST=u@h\nREMOTE_PATH=~/x\nR2_BUCKET=bucket\nR2_ACCOUNT_ID=a1\nR2_ACCESS_KEY=k\nR2_SECRET_KEY=s\n"
@@ -128,7 +140,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "-1", "COMPRESSION": "xz",
 		"BACKUP_EVERY": "1s", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
-		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
+		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
 	}
 	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL"}
 	for _, k := range config.Keys {

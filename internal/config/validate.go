@@ -49,7 +49,7 @@ func (r *reader) settings() Settings {
 		Codec:     backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
 		Telegram:  r.telegram(),
 		Temporal: Temporal{
-			Dir:    filepath.Join(r.home, ".canton", "temporal"),
+			Dir:    r.path("TEMPORAL_DIR", "~/.canton/temporal"),
 			Port:   r.number("TEMPORAL_PORT", 7233, 1, 65535),
 			UIPort: r.number("TEMPORAL_UI_PORT", 8233, 1, 65535),
 		},
@@ -125,12 +125,12 @@ func (r *reader) r2() R2Settings {
 		Endpoint:  r.text("R2_ENDPOINT", ""),
 	}
 	if s.Bucket != "" && !bucketPattern.MatchString(s.Bucket) {
-		r.bad("R2_BUCKET", s.Bucket, "is no bucket name", "use 3 to 63 lower-case letters, digits, dots and dashes")
+		r.bad("R2_BUCKET", misplaced, "is no bucket name", "use 3 to 63 lower-case letters, digits, dots and dashes")
 	}
 	if s.Endpoint == "" {
 		account := r.required("R2_ACCOUNT_ID", "copy it from the Cloudflare dashboard")
 		if account != "" && !labelPattern.MatchString(account) {
-			r.bad("R2_ACCOUNT_ID", account, "is no account id", "copy the id alone, without https:// or a domain")
+			r.bad("R2_ACCOUNT_ID", misplaced, "is no account id", "copy the id alone, without https:// or a domain")
 		}
 		s.Endpoint = "https://" + account + ".r2.cloudflarestorage.com"
 		return s
@@ -159,7 +159,7 @@ func (r *reader) telegram() Telegram {
 		r.bad("TELEGRAM_BOT_TOKEN", t.Token.String(), "is no bot token", "copy it from @BotFather: digits, a colon, letters")
 	}
 	if t.ChatID != "" && !chatPattern.MatchString(t.ChatID) {
-		r.bad("TELEGRAM_CHAT_ID", t.ChatID, "is no chat id", "use a number such as -1001234567890, or @channelname")
+		r.bad("TELEGRAM_CHAT_ID", misplaced, "is no chat id", "use a number such as -1001234567890, or @channelname")
 	}
 	return t
 }
@@ -237,6 +237,9 @@ func (r *reader) path(name, fallback string) string {
 	}
 	return filepath.Clean(raw)
 }
+
+// misplaced stands for a value that is not shown: it stands where a line's neighbour is a secret, and may be that secret.
+const misplaced = "[not shown]"
 
 func (r *reader) missing(name, fix string) {
 	r.problems = append(r.problems, Problem{Key: name, Cause: "is not set", Fix: fix})

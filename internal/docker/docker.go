@@ -28,8 +28,22 @@ const (
 	labelOneOff      = "com.docker.compose.oneoff"
 )
 
+// answerLimit bounds one question to the engine: a wedged one takes connections and never answers.
+const answerLimit = 2 * time.Minute
+
+// errMute is the cause with which a question ends then.
+var errMute = fmt.Errorf("%w: it took the question and said nothing", ErrUnavailable)
+
 // Client talks to one engine.
-type Client struct{ api *client.Client }
+type Client struct {
+	api      *client.Client
+	patience time.Duration // see answerLimit
+}
+
+// bounded is the context of one question.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.patience, errMute)
+}
 
 // Connect finds the engine as the docker command does (DOCKER_HOST, else the local socket). It does not dial yet.
 func Connect() (*Client, error) {
@@ -37,7 +51,7 @@ func Connect() (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to docker: %w", err)
 	}
-	return &Client{api: api}, nil
+	return &Client{api: api, patience: answerLimit}, nil
 }
 
 // Close releases the connections.
@@ -45,9 +59,11 @@ func (c *Client) Close() error { return c.api.Close() }
 
 // Ping proves that an engine answers; it returns its version.
 func (c *Client) Ping(ctx context.Context) (string, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	v, err := c.api.ServerVersion(ctx)
 	if err != nil {
-		return "", wrap("ping docker", err)
+		return "", wrap(ctx, "ping docker", err)
 	}
 	return v.Version, nil
 }
@@ -75,9 +91,9 @@ func (c *Client) Services(ctx context.Context, project, service string) ([]Conta
 	if project != "" {
 		args.Add("label", labelProject+"="+project)
 	}
-	list, err := c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
+	list, err := c.list(ctx, args)
 	if err != nil {
-		return nil, wrap("list containers", err)
+		return nil, fmt.Errorf("list containers: %w", err)
 	}
 	var found []Container
 	for _, summary := range list {
@@ -97,16 +113,28 @@ func (c *Client) Services(ctx context.Context, project, service string) ([]Conta
 	return found, nil
 }
 
+func (c *Client) list(ctx context.Context, args filters.Args) ([]container.Summary, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	list, err := c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
+	if err != nil {
+		return nil, wrap(ctx, "ask docker", err)
+	}
+	return list, nil
+}
+
 var errGone = errors.New("container is gone")
 
 // Inspect reads one container afresh.
 func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	info, err := c.api.ContainerInspect(ctx, id)
 	if cerrdefs.IsNotFound(err) {
 		return Container{}, fmt.Errorf("inspect container %s: %w", short(id), errGone)
 	}
 	if err != nil {
-		return Container{}, wrap("inspect container "+short(id), err)
+		return Container{}, wrap(ctx, "inspect container "+short(id), err)
 	}
 	one := Container{ID: info.ID, Name: strings.TrimPrefix(info.Name, "/"), ImageID: info.Image, Env: map[string]string{}, Volumes: map[string]string{}}
 	if info.Config != nil {
@@ -133,7 +161,11 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	return one, nil
 }
 
-func wrap(action string, err error) error {
+// wrap names what was asked of the engine in ctx, and tells an engine that does not answer from one that refuses.
+func wrap(ctx context.Context, action string, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errMute) {
+		return fmt.Errorf("%s: %w", action, cause)
+	}
 	if client.IsErrConnectionFailed(err) || strings.Contains(err.Error(), "permission denied while trying to connect") {
 		return fmt.Errorf("%s: %w: %w", action, ErrUnavailable, err)
 	}

@@ -13,7 +13,6 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
@@ -40,7 +39,7 @@ const HelperFolder = "/run/canton-backup"
 // this program dies, however it dies, the engine closes the input, the process ends, and the kernel ends everything
 // else in the container. A docker exec into the node's own container would go on for hours instead (moby/moby#9098).
 type Helper struct {
-	api    *client.Client
+	engine *Client
 	id     string
 	Stdin  io.WriteCloser
 	Stdout *io.PipeReader
@@ -65,18 +64,20 @@ func (c *Client) Start(ctx context.Context, spec HelperSpec) (*Helper, error) {
 		// Backups yield to the validator when both want the processor.
 		Resources: container.Resources{CPUShares: 256},
 	}
-	created, err := c.api.ContainerCreate(ctx, config, host, nil, nil, "")
+	asked, cancel := c.bounded(ctx)
+	defer cancel()
+	created, err := c.api.ContainerCreate(asked, config, host, nil, nil, "")
 	if err != nil {
-		return nil, wrap("create helper container", err)
+		return nil, wrap(asked, "create helper container", err)
 	}
-	h := &Helper{api: c.api, id: created.ID, stderr: &tail{}, done: make(chan struct{})}
+	h := &Helper{engine: c, id: created.ID, stderr: &tail{}, done: make(chan struct{})}
 	attached, err := c.api.ContainerAttach(ctx, created.ID, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {
-		return nil, errors.Join(wrap("attach to helper container", err), h.remove())
+		return nil, errors.Join(wrap(ctx, "attach to helper container", err), h.remove())
 	}
-	if err := c.api.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
+	if err := c.api.ContainerStart(asked, created.ID, container.StartOptions{}); err != nil {
 		attached.Close()
-		return nil, errors.Join(wrap("start helper container", err), h.remove())
+		return nil, errors.Join(wrap(asked, "start helper container", err), h.remove())
 	}
 	reader, writer := io.Pipe()
 	h.Stdin, h.Stdout = attached.Conn, reader
@@ -94,13 +95,15 @@ func (h *Helper) Stderr() string { return h.stderr.String() }
 // Exec runs one more process in the helper and waits for it. It returns the exit code and the last bytes of standard
 // error, its standard output is thrown away. When the context ends, Exec returns; Close ends the process.
 func (h *Helper) Exec(ctx context.Context, command ...string) (exit int, stderr string, err error) {
-	created, err := h.api.ContainerExecCreate(ctx, h.id, container.ExecOptions{Cmd: command, AttachStdout: true, AttachStderr: true})
+	asked, cancel := h.engine.bounded(ctx)
+	defer cancel()
+	created, err := h.engine.api.ContainerExecCreate(asked, h.id, container.ExecOptions{Cmd: command, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		return 0, "", wrap("run "+command[0], err)
+		return 0, "", wrap(asked, "run "+command[0], err)
 	}
-	attached, err := h.api.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	attached, err := h.engine.api.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
 	if err != nil {
-		return 0, "", wrap("run "+command[0], err)
+		return 0, "", wrap(ctx, "run "+command[0], err)
 	}
 	defer attached.Close()
 	stop := context.AfterFunc(ctx, attached.Close)
@@ -110,9 +113,11 @@ func (h *Helper) Exec(ctx context.Context, command ...string) (exit int, stderr 
 	if ctx.Err() != nil {
 		return 0, errout.String(), fmt.Errorf("run %s: %w", command[0], ctx.Err())
 	}
-	inspected, err := h.api.ContainerExecInspect(ctx, created.ID)
+	asked, cancelInspect := h.engine.bounded(ctx)
+	defer cancelInspect()
+	inspected, err := h.engine.api.ContainerExecInspect(asked, created.ID)
 	if err != nil {
-		return 0, errout.String(), errors.Join(wrap("run "+command[0], err), copyErr)
+		return 0, errout.String(), errors.Join(wrap(asked, "run "+command[0], err), copyErr)
 	}
 	if inspected.Running {
 		return 0, errout.String(), fmt.Errorf("run %s: lost its output while it runs: %w", command[0], errors.Join(copyErr, io.ErrUnexpectedEOF))
@@ -133,31 +138,33 @@ func (h *Helper) Close() error {
 func (h *Helper) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
 	defer cancel()
-	return removeContainer(ctx, h.api, h.id)
+	return h.engine.removeContainer(ctx, h.id)
 }
 
 // RemoveHelpers ends every helper of the node that an earlier process left behind, and returns how many there were. The caller
 // holds the node's lock.
 func (c *Client) RemoveHelpers(ctx context.Context, node string) (int, error) {
-	list, err := c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", LabelHelper+"="+node))})
+	list, err := c.list(ctx, filters.NewArgs(filters.Arg("label", LabelHelper+"="+node)))
 	if err != nil {
-		return 0, wrap("list helper containers", err)
+		return 0, fmt.Errorf("list helper containers: %w", err)
 	}
 	for _, summary := range list {
-		if err := removeContainer(ctx, c.api, summary.ID); err != nil {
+		if err := c.removeContainer(ctx, summary.ID); err != nil {
 			return 0, err
 		}
 	}
 	return len(list), nil
 }
 
-func removeContainer(ctx context.Context, api *client.Client, id string) error {
-	err := api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+func (c *Client) removeContainer(ctx context.Context, id string) error {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	err := c.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	// AutoRemove may be at it already: absent, or about to be, is what we want.
 	if err == nil || cerrdefs.IsNotFound(err) || strings.Contains(err.Error(), "is already in progress") {
 		return nil
 	}
-	return wrap("remove helper container "+short(id), err)
+	return wrap(ctx, "remove helper container "+short(id), err)
 }
 
 // tail keeps the last bytes written to it: enough of a program's complaint, never all of a flood.

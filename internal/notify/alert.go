@@ -24,6 +24,7 @@ type Alert struct {
 	Set      backupset.ID // the run's set, may be empty
 	LastGood string       // newest verified set on the host, "none", or empty when unknown
 	Run      string       // workflow id, to find the run in the Temporal UI
+	Done     bool         // the run made its set, and something is not as it should be
 }
 
 // Notifier delivers alerts.
@@ -56,7 +57,11 @@ func (a Alert) HTML() string {
 			fmt.Fprintf(&b, "\n<b>%s:</b> %s", name, html.EscapeString(truncate(value, fieldLimit)))
 		}
 	}
-	fmt.Fprintf(&b, "<b>Backup failed: %s (%s)</b>", html.EscapeString(truncate(a.Node, fieldLimit)), html.EscapeString(truncate(a.Network, fieldLimit)))
+	headline := "Backup failed"
+	if a.Done {
+		headline = "Backup made, and needs a look"
+	}
+	fmt.Fprintf(&b, "<b>%s: %s (%s)</b>", headline, html.EscapeString(truncate(a.Node, fieldLimit)), html.EscapeString(truncate(a.Network, fieldLimit)))
 	line("Step", a.Step)
 	if a.Cause != "" {
 		fmt.Fprintf(&b, "\n<pre>%s</pre>", html.EscapeString(truncate(a.Cause, causeLimit)))

@@ -26,6 +26,8 @@ var (
 	ErrLocked = errors.New("tables are locked")
 	// ErrNoSpace: a disk is full.
 	ErrNoSpace = errors.New("no space left")
+	// ErrStatement: the server refuses a statement that TryJSON sent: a table, column or type is not what the statement takes it for.
+	ErrStatement = errors.New("statement failed")
 	// ErrTruncated: the dump ended without its last line.
 	ErrTruncated = errors.New("dump is truncated")
 )

@@ -71,6 +71,26 @@ func (s *Session) QueryJSON(ctx context.Context, statement string, target any) e
 	return nil
 }
 
+// TryJSON is QueryJSON for a statement that may fail, and then leaves the session as it was: the error wraps ErrStatement and holds the
+// server's words. An answer of another shape than the target's is the same.
+func (s *Session) TryJSON(ctx context.Context, statement string, target any) error {
+	// psql sets a savepoint before the statement, goes back to it by itself, and keeps what the server said.
+	text, err := s.ask(ctx, "\\set ON_ERROR_STOP off\n\\set ON_ERROR_ROLLBACK on\n"+statement+
+		"\n;\n\\echo :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\set ON_ERROR_ROLLBACK off\n\\set ON_ERROR_STOP on")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(text, "\n")
+	answer, outcome := strings.Join(lines[:len(lines)-1], "\n"), lines[len(lines)-1]
+	if said, failed := strings.CutPrefix(outcome, "true "); failed {
+		return fmt.Errorf("query: %w: %s", ErrStatement, said)
+	}
+	if err := json.Unmarshal([]byte(answer), target); err != nil {
+		return fmt.Errorf("query: %w: answer %.60q: %w", ErrStatement, answer, err)
+	}
+	return nil
+}
+
 func (s *Session) send(ctx context.Context, statement string) error {
 	_, err := s.ask(ctx, statement)
 	return err

@@ -78,3 +78,10 @@ type Store interface {
 	// names. The caller holds the node's lock, so no Put of this owner is under way. Foreign leftovers stay.
 	Sweep(ctx context.Context) ([]string, error)
 }
+
+// Batch is a Store that reads many small objects at the price of one: where each Open is a login of its own, a listing of a
+// hundred sets would be a hundred of them.
+type Batch interface {
+	// ReadAll returns the contents of the named objects. Absent ones are left out, and so are those of more than limit bytes.
+	ReadAll(ctx context.Context, names []string, limit int64) (map[string][]byte, error)
+}

@@ -62,6 +62,46 @@ if [ "$from" = 0 ]; then cat -- "$f"; else tail -c "+$((from + 1))" -- "$f"; fi
 	return r, nil
 }
 
+// ReadAll implements store.Batch: one login for all.
+func (s *Store) ReadAll(ctx context.Context, names []string, limit int64) (map[string][]byte, error) {
+	var script strings.Builder
+	script.WriteString(s.enter() + fmt.Sprintf("limit=%d\n", limit) + `one() {
+	if [ ! -f "$1" ] || [ -L "$1" ]; then printf 'absent 0\n'; return; fi
+	size=$(($(wc -c <"$1"))) || exit
+	if [ "$size" -gt "$limit" ]; then printf 'large 0\n'; return; fi
+	printf 'size %s\n' "$size"
+	cat -- "$1" || exit
+}
+`)
+	for _, name := range names {
+		if err := store.CheckName(name); err != nil {
+			return nil, fmt.Errorf("read: %w", err)
+		}
+		fmt.Fprintf(&script, "one %s\n", local(name))
+	}
+	out, err := s.run(ctx, script.String(), 0)
+	if errors.Is(err, errNoFolder) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %d objects: %w", len(names), err)
+	}
+	all := map[string][]byte{}
+	for _, name := range names {
+		header, rest, _ := strings.Cut(out.text, "\n")
+		var word string
+		var size int
+		if _, err := fmt.Sscanf(header, "%s %d", &word, &size); err != nil || size > len(rest) {
+			return nil, fmt.Errorf("read %q: remote script answered %.60q", name, header)
+		}
+		if word == "size" {
+			all[name] = []byte(rest[:size])
+		}
+		out.text = rest[size:]
+	}
+	return all, nil
+}
+
 type reader struct {
 	p      *process
 	cancel context.CancelFunc

@@ -16,7 +16,7 @@ func (s *Store) Put(ctx context.Context, name string, file store.File, progress 
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	err := errors.Join(ctx.Err(), store.CheckName(name), localRsync())
+	err := errors.Join(ctx.Err(), store.CheckName(name), localRsync(ctx))
 	if err == nil {
 		err = s.put(ctx, name, file, progress)
 	}
@@ -155,10 +155,8 @@ func (s *Store) send(ctx context.Context, to string, file store.File, progress f
 	for _, arg := range s.ssh() {
 		rsh = append(rsh, rshWord(arg))
 	}
-	p := s.newProcess(ctx, []string{
-		"rsync", "--append", "--perms", "--chmod=F600", "--secluded-args", "--info=progress2", "--no-human-readable",
-		"--rsh=" + strings.Join(rsh, " "), "--", file.Path, s.target() + ":" + to,
-	}, s.cfg.StallAfter)
+	argv := append([]string{"rsync"}, transfer()...)
+	p := s.newProcess(ctx, append(argv, "--rsh="+strings.Join(rsh, " "), "--", file.Path, s.target()+":"+to), s.cfg.StallAfter)
 	p.cmd.Stdout = &meter{report: func(n int64) {
 		p.moved()
 		if n < file.Size {
@@ -166,6 +164,11 @@ func (s *Store) send(ctx context.Context, to string, file store.File, progress f
 		}
 	}}
 	return p.run()
+}
+
+// transfer are rsync's options. All of them are old: --protect-args is what later versions call --secluded-args, too.
+func transfer() []string {
+	return []string{"--append", "--perms", "--chmod=F600", "--protect-args", "--info=progress2", "--no-human-readable"}
 }
 
 // meter reads rsync's progress lines, "  1234567  45%   1.23MB/s    0:00:12", and reports the bytes when they grow.

@@ -164,9 +164,16 @@ func environment() []string {
 	return append(env, "LC_ALL=C")
 }
 
-func localRsync() error {
-	if _, err := exec.LookPath("rsync"); err != nil {
+// localRsync proves that this host's rsync knows the options that we use: --version makes it end after it has read them.
+func localRsync(ctx context.Context) error {
+	path, err := exec.LookPath("rsync")
+	if err != nil {
 		return fmt.Errorf("%w; install rsync on this host", err)
+	}
+	cmd := exec.CommandContext(ctx, path, append(transfer(), "--version")...)
+	cmd.Env = environment()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("this host's rsync does not do what we need, 3.1 or newer does: %w: %.300s", err, bytes.TrimSpace(out))
 	}
 	return nil
 }

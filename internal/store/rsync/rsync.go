@@ -38,7 +38,10 @@ type Config struct {
 // Store is a folder of another host.
 type Store struct{ cfg Config }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Batch = (*Store)(nil)
+)
 
 // A word that ssh or rsync could take for an option or for a port is no host.
 var hostPattern = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.\-]*@)?([A-Za-z0-9_][A-Za-z0-9_.\-]*|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?\]?)$`)
@@ -87,7 +90,7 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 func (s *Store) check(ctx context.Context) error {
-	if err := localRsync(); err != nil {
+	if err := localRsync(ctx); err != nil {
 		return err
 	}
 	out, err := s.run(ctx, s.enterOrMake()+`

@@ -33,6 +33,28 @@ func openOffset(t *testing.T, p *Place) {
 	require.Error(t, err)
 }
 
+func readBatch(t *testing.T, p *Place) {
+	batch, can := p.Store.(store.Batch)
+	if !can {
+		return // every Open is cheap there
+	}
+	none, err := batch.ReadAll(t.Context(), []string{"absent"}, 10)
+	require.NoError(t, err, "a folder that does not exist yet holds nothing")
+	require.Empty(t, none)
+	want := map[string][]byte{"empty": {}, "it's": []byte("size 3\nabc"), "-x": []byte("no end of line"), "binary": {0, 10, 255, 0}}
+	names := []string{"absent", "large"}
+	for name, text := range want {
+		require.NoError(t, p.Store.Put(t.Context(), name, Bytes(t, string(text)), nil))
+		names = append(names, name)
+	}
+	require.NoError(t, p.Store.Put(t.Context(), "large", File(t, 101), nil))
+	got, err := batch.ReadAll(t.Context(), names, 100)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	_, err = batch.ReadAll(t.Context(), []string{"../x"}, 100)
+	require.Error(t, err)
+}
+
 func openAbsent(t *testing.T, p *Place) {
 	for _, offset := range []int64{0, 5} {
 		_, err := p.Store.Open(t.Context(), "absent", offset)

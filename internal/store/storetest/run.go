@@ -26,6 +26,7 @@ func Run(t *testing.T, place func(t *testing.T) *Place) {
 		{"Open/absent is ErrNotFound", openAbsent},
 		{"Open/ends with its context", openCancelled},
 		{"Open/altered object shows", openDamaged},
+		{"ReadAll/many small ones at once, where the store can", readBatch},
 		{"List/sorted, with foreign files, without unfinished ones", list},
 		{"List/empty place", listEmpty},
 		{"Delete/only the named, absent is success", deleteNamed},
