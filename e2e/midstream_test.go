@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"canton-backup/activities"
 	"canton-backup/internal/backupset"
@@ -65,9 +66,9 @@ func TestMidStream(t *testing.T) {
 		h.awaitStaged("participant")
 		ballast, err := os.Create(filepath.Join(h.backupDir(), "ballast"))
 		require.NoError(t, err)
-		require.NoError(t, ballast.Truncate(0))
-		_, err = ballast.Write(make([]byte, 900<<20))
-		require.NoError(t, err)
+		var disk unix.Statfs_t
+		require.NoError(t, unix.Statfs(h.backupDir(), &disk))
+		require.NoError(t, unix.Fallocate(int(ballast.Fd()), 0, 0, int64(disk.Bavail)*disk.Bsize-(64<<20))) // at once: the dump goes on meanwhile
 		require.NoError(t, ballast.Close())
 		_ = cmd.Wait() // the code is asserted
 		require.Equal(t, 1, cmd.ProcessState.ExitCode(), talk.String())
