@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"canton-backup/internal/backupset"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/sqltext"
 )
 
 // footer is the last line that pg_dump writes, before "\unrestrict" (domain 4.5). A dump without it is truncated even when
@@ -82,6 +84,15 @@ func (s *Session) Dump(ctx context.Context, w io.Writer) (warnings string, err e
 		return "", fmt.Errorf("dump: %w: the last line of pg_dump is missing", ErrTruncated)
 	}
 	return r.stderr, nil
+}
+
+// Contents reads the whole database, as of the session's snapshot, and sums up what it holds.
+func (s *Session) Contents(ctx context.Context) (*backupset.Contents, error) {
+	contents := sqltext.NewReader()
+	if _, err := s.Dump(ctx, contents); err != nil {
+		return nil, err
+	}
+	return contents.Contents(), nil
 }
 
 func failureOrNil(stderr string) error {

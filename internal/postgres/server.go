@@ -28,6 +28,8 @@ var (
 	ErrNoSpace = errors.New("no space left")
 	// ErrStatement: the server refuses a statement that TryJSON sent: a table, column or type is not what the statement takes it for.
 	ErrStatement = errors.New("statement failed")
+	// ErrLoad: a statement of a dump failed.
+	ErrLoad = errors.New("the dump does not load")
 	// ErrTruncated: the dump ended without its last line.
 	ErrTruncated = errors.New("dump is truncated")
 )
@@ -48,43 +50,54 @@ type Server struct {
 
 // Open starts a session on a database. app identifies it among the server's sessions: AppPrefix is put before it.
 func (s *Server) Open(ctx context.Context, database, app string) (*Session, error) {
-	if err := os.MkdirAll(s.Folder, 0o700); err != nil {
-		return nil, fmt.Errorf("open database %q: %w", database, err)
-	}
-	folder, err := os.MkdirTemp(s.Folder, "session-")
+	console, err := s.Console(ctx, database, app)
 	if err != nil {
-		return nil, fmt.Errorf("open database %q: %w", database, err)
+		return nil, err
 	}
-	session, err := s.open(ctx, database, AppPrefix+app, folder)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %q: %w", database, err), os.RemoveAll(folder))
+	session := &Session{Console: console}
+	if err := session.begin(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %q: %w", database, err), session.Close())
 	}
 	return session, nil
 }
 
-func (s *Server) open(ctx context.Context, database, app, folder string) (*Session, error) {
+// Console starts a psql on a database, in which each statement is a transaction of its own. parameters ("name=value") are set for its
+// sessions.
+func (s *Server) Console(ctx context.Context, database, app string, parameters ...string) (*Console, error) {
+	fail := func(err error) error { return fmt.Errorf("open database %q: %w", database, err) }
+	if err := os.MkdirAll(s.Folder, 0o700); err != nil {
+		return nil, fail(err)
+	}
+	folder, err := os.MkdirTemp(s.Folder, "session-")
+	if err != nil {
+		return nil, fail(err)
+	}
 	// A file, not the environment: whoever may inspect containers reads their environment.
 	line := "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(s.Password.Reveal()) + "\n"
 	if err := os.WriteFile(filepath.Join(folder, "pgpass"), []byte(line), 0o600); err != nil {
-		return nil, err
+		return nil, errors.Join(fail(err), os.RemoveAll(folder))
+	}
+	options := ""
+	for _, p := range append([]string{"lock_timeout=60s", "statement_timeout=0", "idle_in_transaction_session_timeout=0"}, parameters...) {
+		options += " -c " + p
 	}
 	helper, err := s.Docker.Start(ctx, docker.HelperSpec{
 		Node: s.Node, Beside: s.Container, Image: s.Image, Folder: folder,
 		User: fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()),
 		// The database goes by PGDATABASE: as an argument, a name with "=" would be read as a connection string.
-		Env: []string{"PGHOST=127.0.0.1", "PGUSER=" + s.User, "PGDATABASE=" + database, "PGAPPNAME=" + app,
-			"PGPASSFILE=" + docker.HelperFolder + "/pgpass", "PGCONNECT_TIMEOUT=15", "PGCLIENTENCODING=UTF8", "PGOPTIONS=-c lock_timeout=60s -c statement_timeout=0 -c idle_in_transaction_session_timeout=0",
+		Env: []string{"PGHOST=127.0.0.1", "PGUSER=" + s.User, "PGDATABASE=" + database, "PGAPPNAME=" + AppPrefix + app,
+			"PGPASSFILE=" + docker.HelperFolder + "/pgpass", "PGCONNECT_TIMEOUT=15", "PGCLIENTENCODING=UTF8", "PGOPTIONS=" + strings.TrimSpace(options),
 			"LC_ALL=C", "HOME=/tmp", "PSQL_HISTORY=/dev/null"},
 		Command: []string{"psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password", "--set=ON_ERROR_STOP=1"},
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(fail(err), os.RemoveAll(folder))
 	}
-	session := newSession(helper, folder, app)
-	if err := session.begin(ctx); err != nil {
-		return nil, errors.Join(err, session.Close())
+	console := newConsole(helper, folder, AppPrefix+app)
+	if err := console.send(ctx, "SELECT 1"); err != nil { // psql connects before it reads
+		return nil, errors.Join(fail(err), console.Close())
 	}
-	return session, nil
+	return console, nil
 }
 
 // classify turns the words of psql and pg_dump into our errors: they have no codes on their way out of a process. One place, a
