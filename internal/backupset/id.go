@@ -86,6 +86,20 @@ func ManifestName(id ID) string { return "backup_" + string(id) + ".json" }
 // interrupted upload or deletion left can be told from foreign files by it.
 func IntentName(id ID) string { return "open_" + string(id) + ".json" }
 
+// DrillName is the file name of a drill's record. It begins with the set's id, so that it goes when the set goes.
+func DrillName(set, drill ID) string { return "drill_" + string(set) + "_" + string(drill) + ".json" }
+
+// ParseDrillName returns the ids of the set and of the drill.
+func ParseDrillName(name string) (set, drill ID, ok bool) {
+	rest, ok := strings.CutPrefix(name, "drill_")
+	if !ok || len(rest) < len(stampLayout)+1 || rest[len(stampLayout)] != '_' {
+		return "", "", false
+	}
+	set, err := ParseID(rest[:len(stampLayout)])
+	drill, ok = parseName(rest[len(stampLayout)+1:], "")
+	return set, drill, ok && err == nil
+}
+
 // ParseManifestName returns the id of a manifest's file name.
 func ParseManifestName(name string) (ID, bool) { return parseName(name, "backup_") }
 

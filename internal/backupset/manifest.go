@@ -26,22 +26,24 @@ const (
 
 // Component is one dump of a set.
 type Component struct {
-	Role        Role      `json:"role"`
-	Database    string    `json:"database"`
-	File        string    `json:"file"`         // DumpName(Database, set id, Codec)
-	Size        int64     `json:"size"`         // bytes of the file
-	SHA256      string    `json:"sha256"`       // of the file, lower-case hex
-	PlainSize   int64     `json:"plain_size"`   // bytes of the SQL text
-	PlainSHA256 string    `json:"plain_sha256"` // of the SQL text
-	Codec       Codec     `json:"codec"`
-	StartedAt   time.Time `json:"started_at"`         // decoration: order is proven by the positions below
-	CompletedAt time.Time `json:"completed_at"`       // decoration
-	SystemID    string    `json:"system_id"`          // pg_control_system().system_identifier of the server
-	StartLSN    LSN       `json:"start_lsn"`          // read in the transaction whose snapshot is dumped
-	EndLSN      LSN       `json:"end_lsn"`            // read after pg_dump ended
-	Client      string    `json:"client"`             // `pg_dump --version`
-	Attempt     int       `json:"attempt"`            // which attempt of the run made it, from 1
-	Warnings    string    `json:"warnings,omitempty"` // what pg_dump complained of, although it succeeded
+	Role         Role      `json:"role"`
+	Database     string    `json:"database"`
+	File         string    `json:"file"`                    // DumpName(Database, set id, Codec)
+	Size         int64     `json:"size"`                    // bytes of the file
+	SHA256       string    `json:"sha256"`                  // of the file, lower-case hex
+	PlainSize    int64     `json:"plain_size"`              // bytes of the SQL text
+	PlainSHA256  string    `json:"plain_sha256"`            // of the SQL text
+	DatabaseSize int64     `json:"database_size,omitempty"` // pg_database_size, bytes
+	Contents     *Contents `json:"contents,omitempty"`      // what the dump holds, for the proof that a restored copy is equal
+	Codec        Codec     `json:"codec"`
+	StartedAt    time.Time `json:"started_at"`         // decoration: order is proven by the positions below
+	CompletedAt  time.Time `json:"completed_at"`       // decoration
+	SystemID     string    `json:"system_id"`          // pg_control_system().system_identifier of the server
+	StartLSN     LSN       `json:"start_lsn"`          // read in the transaction whose snapshot is dumped
+	EndLSN       LSN       `json:"end_lsn"`            // read after pg_dump ended
+	Client       string    `json:"client"`             // `pg_dump --version`
+	Attempt      int       `json:"attempt"`            // which attempt of the run made it, from 1
+	Warnings     string    `json:"warnings,omitempty"` // what pg_dump complained of, although it succeeded
 
 	ValidatorEvidence   *ValidatorEvidence   `json:"validator_evidence,omitempty"`
 	ParticipantEvidence *ParticipantEvidence `json:"participant_evidence,omitempty"`

@@ -1,6 +1,8 @@
 package backupset
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +44,7 @@ type ParticipantEvidence struct {
 	RecordTime       *time.Time `json:"record_time,omitempty"`       // newest network time in the dump
 	PrivateKeys      int64      `json:"private_keys"`                // number only, never the keys
 	WrappedKeys      int64      `json:"wrapped_keys"`                // encrypted with a KMS wrapper key
+	KeyIDs           string     `json:"key_ids,omitempty"`           // SHA-256 of the sorted ids of the private keys, lower-case hex
 	KMSKeys          int64      `json:"kms_keys"`                    // kept in a KMS
 	PruningRetention *int64     `json:"pruning_retention,omitempty"` // seconds
 	Synchronizers    []string   `json:"synchronizers,omitempty"`     // physical ids of active connections
@@ -57,16 +60,71 @@ func Prove(validator, participant Component) ([]Check, Verdict) {
 		proveIdentity(validator.ValidatorEvidence, participant.ParticipantEvidence),
 		provePruning(validator.ValidatorEvidence, participant.ParticipantEvidence),
 	}
+	return checks, verdictOf(checks)
+}
+
+// ProveRestored applies law 2 to the databases that a restore has loaded. Order was proven when they were dumped.
+func ProveRestored(validator, participant Component) ([]Check, Verdict) {
+	checks := []Check{
+		provePair(validator.ValidatorEvidence, participant.ParticipantEvidence),
+		proveIdentity(validator.ValidatorEvidence, participant.ParticipantEvidence),
+		provePruning(validator.ValidatorEvidence, participant.ParticipantEvidence),
+	}
+	return checks, verdictOf(checks)
+}
+
+func verdictOf(checks []Check) Verdict {
 	verdict := Pass
 	for _, c := range checks {
 		switch {
 		case c.Verdict == Fail:
-			return checks, Fail
+			return Fail
 		case c.Verdict != Pass:
 			verdict = Unknown
 		}
 	}
-	return checks, verdict
+	return verdict
+}
+
+// SameKeys says how the private keys of a restored participant differ from those that were recorded, empty when they do not.
+func SameKeys(recorded, restored Component) string {
+	want, got := recorded.ParticipantEvidence, restored.ParticipantEvidence
+	switch {
+	case want == nil || got == nil || want.KeyIDs == got.KeyIDs && want.PrivateKeys == got.PrivateKeys && want.KMSKeys == got.KMSKeys:
+		return ""
+	case want.KeyIDs == "" && want.PrivateKeys == got.PrivateKeys:
+		return "" // the set is older than this check
+	case want.PrivateKeys != got.PrivateKeys:
+		return fmt.Sprintf("%d private keys were dumped, %d are in the restored database", want.PrivateKeys, got.PrivateKeys)
+	default:
+		return "the private keys in the restored database are not those that were dumped"
+	}
+}
+
+// SameEvidence says how what a restored database tells differs from what was recorded when it was dumped, empty when it does not.
+func SameEvidence(recorded, restored Component) string {
+	want, err := json.Marshal([]any{recorded.ValidatorEvidence, withoutKeys(recorded.ParticipantEvidence)})
+	if err != nil {
+		return err.Error()
+	}
+	got, err := json.Marshal([]any{restored.ValidatorEvidence, withoutKeys(restored.ParticipantEvidence)})
+	if err != nil {
+		return err.Error()
+	}
+	if bytes.Equal(want, got) {
+		return ""
+	}
+	return fmt.Sprintf("the dump recorded %s, the database says %s", want, got)
+}
+
+// withoutKeys leaves out what SameKeys compares.
+func withoutKeys(e *ParticipantEvidence) *ParticipantEvidence {
+	if e == nil {
+		return nil
+	}
+	rest := *e
+	rest.PrivateKeys, rest.WrappedKeys, rest.KMSKeys, rest.KeyIDs = 0, 0, 0, ""
+	return &rest
 }
 
 // proveOrder is law 1, domain R1: the validator's dump is complete before the participant's starts.

@@ -41,6 +41,14 @@ func Tables(ctx context.Context, s Session) (int, error) {
 	return n, err
 }
 
+// Configuration is what operators set up in a participant by hand, one query of texts for each kind: what the network does not give back
+// when a node catches up (domain R11, R25).
+var Configuration = []struct{ What, Query string }{
+	{"user", "SELECT user_id FROM participant.lapi_users"},
+	{"DAR", "SELECT name || ' ' || version FROM participant.par_dars"},
+	{"identity provider", "SELECT identity_provider_id FROM participant.lapi_identity_provider_config"},
+}
+
 // ReadValidator reads the validator's half of the evidence in the session's snapshot (domain 4.3 B). Only the newest migration id counts: older rows
 // may hold greater offsets of an earlier ledger. What an unknown Splice version keeps elsewhere or otherwise is Missing, which
 // makes the checks UNKNOWN and aborts nothing.
@@ -77,7 +85,10 @@ func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvid
 		PrunedTo  *int64 `json:"pruned_to"`
 	}
 	var recordMicros *int64
-	var keys struct{ Private, Wrapped int64 }
+	var keys struct {
+		Private, Wrapped int64
+		IDs              string
+	}
 	for _, part := range []struct {
 		query  string
 		target any
@@ -85,7 +96,7 @@ func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvid
 		{`json_build_object('rows', count(*), 'ledger_end', max(ledger_end), 'pruned_to', max(participant_pruned_up_to_inclusive)) FROM participant.lapi_parameters`, &ledger},
 		{`coalesce(json_agg('PAR::' || identifier || '::' || namespace), '[]') FROM participant.common_node_id`, &e.NodeIDs},
 		{`coalesce(to_json(max(record_time)), 'null') FROM participant.lapi_ledger_end_synchronizer_index`, &recordMicros},
-		{`json_build_object('private', count(*), 'wrapped', count(wrapper_key_id)) FROM participant.common_crypto_private_keys`, &keys},
+		{`json_build_object('private', count(*), 'wrapped', count(wrapper_key_id), 'ids', coalesce(encode(sha256(convert_to(string_agg(key_id, ',' ORDER BY key_id COLLATE "C"), 'UTF8')), 'hex'), '')) FROM participant.common_crypto_private_keys`, &keys},
 		{`count(*) FROM participant.common_kms_metadata_store`, &e.KMSKeys},
 		{`coalesce(to_json(max(retention)), 'null') FROM participant.par_pruning_schedules`, &e.PruningRetention},
 		// Canton 3.3 has no physical id.
@@ -102,7 +113,7 @@ func ReadParticipant(ctx context.Context, s Session) (*backupset.ParticipantEvid
 		}
 	}
 	e.Rows, e.LedgerEnd, e.PrunedTo = ledger.Rows, ledger.LedgerEnd, ledger.PrunedTo
-	e.PrivateKeys, e.WrappedKeys = keys.Private, keys.Wrapped
+	e.PrivateKeys, e.WrappedKeys, e.KeyIDs = keys.Private, keys.Wrapped, keys.IDs
 	if recordMicros != nil {
 		at := time.UnixMicro(*recordMicros).UTC()
 		e.RecordTime = &at

@@ -27,6 +27,7 @@ var (
 
 // Compose services of a validator (domain 2.2).
 const (
+	serviceNginx       = "nginx"
 	servicePostgres    = "postgres-splice"
 	serviceParticipant = "participant"
 	serviceValidator   = "validator"
@@ -44,12 +45,25 @@ type Node struct {
 	Postgres    docker.Container
 	Participant *docker.Container // nil when compose took it away (stop.sh)
 	Validator   *docker.Container
+	Nginx       *docker.Container
 	User        string
 	Password    secret.String
 }
 
-// Find looks for the node's containers by their compose labels. Names are never guessed: hosts with two nodes exist.
+// Find is Look for a node whose server must run.
 func Find(ctx context.Context, engine *docker.Client, q Query) (Node, error) {
+	n, err := Look(ctx, engine, q)
+	if err != nil {
+		return Node{}, err
+	}
+	if !n.Postgres.Running {
+		return Node{}, fmt.Errorf("find node: %w: container %s does not run; see `docker logs %s`", ErrNoNode, n.Postgres.Name, n.Postgres.Name)
+	}
+	return n, nil
+}
+
+// Look looks for the node's containers, running or not, by their compose labels. Names are never guessed: hosts with two nodes exist.
+func Look(ctx context.Context, engine *docker.Client, q Query) (Node, error) {
 	servers, err := engine.Services(ctx, q.Project, servicePostgres)
 	if err != nil {
 		return Node{}, fmt.Errorf("find node: %w", err)
@@ -64,10 +78,7 @@ func Find(ctx context.Context, engine *docker.Client, q Query) (Node, error) {
 			list(servers, func(c docker.Container) string { return c.Name }), list(servers, func(c docker.Container) string { return c.Project }))
 	}
 	n := Node{Postgres: servers[0]}
-	if !n.Postgres.Running {
-		return Node{}, fmt.Errorf("find node: %w: container %s does not run; see `docker logs %s`", ErrNoNode, n.Postgres.Name, n.Postgres.Name)
-	}
-	for service, place := range map[string]**docker.Container{serviceParticipant: &n.Participant, serviceValidator: &n.Validator} {
+	for service, place := range map[string]**docker.Container{serviceParticipant: &n.Participant, serviceValidator: &n.Validator, serviceNginx: &n.Nginx} {
 		found, err := engine.Services(ctx, n.Postgres.Project, service)
 		if err != nil {
 			return Node{}, fmt.Errorf("find node: %w", err)
@@ -103,6 +114,14 @@ func (n Node) credentials() (string, secret.String) {
 	return user, secret.New(password)
 }
 
+// ParticipantDB is the database that the participant's container uses, empty when there is none to ask.
+func (n Node) ParticipantDB() string {
+	if n.Participant == nil {
+		return ""
+	}
+	return n.Participant.Env["CANTON_PARTICIPANT_POSTGRES_DB"]
+}
+
 // Server returns the way to the node's PostgreSQL server. folder is where its pipe may lie.
 func (n Node) Server(engine *docker.Client, owner, folder string) *postgres.Server {
 	return &postgres.Server{Docker: engine, Node: owner, Container: n.Postgres.ID, Image: n.Postgres.ImageID, User: n.User, Password: n.Password, Folder: folder}
@@ -121,7 +140,7 @@ func (n Node) Resolve(q Query, all map[string]int64) (Databases, error) {
 	d := Databases{Validator: q.ValidatorDB, Participant: q.ParticipantDB, Bytes: all}
 	source := "PARTICIPANT_DB"
 	if d.Participant == "" && n.Participant != nil {
-		d.Participant, source = n.Participant.Env["CANTON_PARTICIPANT_POSTGRES_DB"], "container "+n.Participant.Name
+		d.Participant, source = n.ParticipantDB(), "container "+n.Participant.Name
 	}
 	if d.Participant == "" {
 		var candidates []string
@@ -174,12 +193,18 @@ func (n Node) Facts() backupset.NodeFacts {
 		for flag, variable := range map[string]string{
 			"party_hint": "SPLICE_APP_VALIDATOR_PARTY_HINT", "participant_identifier": "SPLICE_APP_VALIDATOR_PARTICIPANT_IDENTIFIER",
 			"scan_address": "SPLICE_APP_VALIDATOR_SCAN_ADDRESS", "sponsor_sv_address": "SPLICE_APP_VALIDATOR_SV_SPONSOR_ADDRESS",
-			"migration_id": "SPLICE_APP_VALIDATOR_MIGRATION_ID",
+			"migration_id": "SPLICE_APP_VALIDATOR_MIGRATION_ID", "sequencer_address": "SPLICE_APP_VALIDATOR_SEQUENCER_ADDRESS",
 		} {
 			if value := n.Validator.Env[variable]; value != "" {
 				f.Launch[flag] = value
 			}
 		}
+		if strings.Contains(f.ConfigFiles, "compose-onvpn-network.yaml") && len(n.Validator.Networks) == 1 {
+			f.Launch["docker_network"] = n.Validator.Networks[0]
+		}
+	}
+	if n.Nginx != nil && slices.Contains(n.Nginx.BoundTo, "0.0.0.0") {
+		f.Launch["bind_all"] = "true"
 	}
 	return f
 }

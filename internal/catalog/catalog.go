@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,8 +166,21 @@ func Remove(ctx context.Context, s store.Store, owner Owner, m backupset.Manifes
 }
 
 func removeFiles(ctx context.Context, s store.Store, m backupset.Manifest) error {
+	objects, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(m.Components))
 	for _, c := range m.Components {
-		if err := s.Delete(ctx, c.File); err != nil {
+		names = append(names, c.File)
+	}
+	for _, o := range objects {
+		if set, _, ok := backupset.ParseDrillName(o.Name); ok && set == m.Set {
+			names = append(names, o.Name)
+		}
+	}
+	for _, name := range names {
+		if err := s.Delete(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -222,13 +236,26 @@ func WriteManifest(path string, m backupset.Manifest) (store.File, error) {
 	if err != nil {
 		return store.File{}, err
 	}
+	return write(path, data)
+}
+
+// WriteJSON is WriteManifest for another record.
+func WriteJSON(path string, record any) (store.File, error) {
+	data, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return store.File{}, fmt.Errorf("encode record: %w", err)
+	}
+	return write(path, append(data, '\n'))
+}
+
+func write(path string, data []byte) (store.File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return store.File{}, fmt.Errorf("write manifest: %w", err)
+		return store.File{}, fmt.Errorf("write record: %w", err)
 	}
 	_, err = io.Copy(f, bytes.NewReader(data))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return store.File{}, fmt.Errorf("write manifest: %w", err)
+		return store.File{}, fmt.Errorf("write record: %w", err)
 	}
 	return describe(path, data), nil
 }

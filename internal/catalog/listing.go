@@ -26,7 +26,8 @@ type Listing struct {
 	Sets       []Entry  // newest first
 	Unreadable []string // manifests that could not be read, with the cause; never touched
 	Open       []backupset.ID
-	Foreign    int // files that no readable manifest names
+	Drills     []string // names of the records of drills of these sets, oldest set first
+	Foreign    int      // files that no readable manifest names
 }
 
 // Find returns the set of that id, or for "latest" the owner's newest one as of now, damaged or not, without those dated in the future: an older set in its place would
@@ -109,6 +110,10 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 		l.Sets = append(l.Sets, e)
 	}
 	for _, o := range objects {
+		if set, _, ok := backupset.ParseDrillName(o.Name); ok && slices.ContainsFunc(l.Sets, func(e Entry) bool { return e.Manifest.Set == set }) {
+			l.Drills = append(l.Drills, o.Name)
+			continue
+		}
 		if !named[o.Name] {
 			l.Foreign++
 		}

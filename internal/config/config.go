@@ -32,9 +32,11 @@ type Settings struct {
 	Retention Retention
 	Codec     backupset.Codec
 	Every     time.Duration // interval of the schedule
+	Drill     time.Duration // interval of drills, 0 for none
 	BackupDir string        // absolute
 	Telegram  Telegram
 	Temporal  Temporal
+	Toolkit   Toolkit
 	Warnings  []string // unknown keys and the like: worth a line, no reason to stop
 }
 
@@ -82,6 +84,15 @@ type Temporal struct {
 	Dir    string
 	Port   int
 	UIPort int
+}
+
+// Toolkit is what the toolkit wrote down of how the node is started, for what its containers do not tell.
+type Toolkit struct {
+	Version   string // of Splice
+	Sponsor   string // SV_URL
+	Scan      string // SCAN_URL
+	PartyHint string
+	Migration string // MIGRATION_ID
 }
 
 // Problem is one thing wrong with the settings.

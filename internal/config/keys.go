@@ -24,6 +24,7 @@ var Keys = []Key{
 	{"KEEP_LAST", "3", false, "the newest verified sets that stay whatever their age, at least 1"},
 	{"COMPRESSION", "gzip", false, "gzip | zstd (smaller and faster; restore needs the zstd tool)"},
 	{"BACKUP_EVERY", "4h", false, "interval of the schedule: 30m, 4h, 24h"},
+	{"DRILL_EVERY", "168h", false, "interval of drills, which prove that the newest set restores: 24h, 168h, or off"},
 	{"BACKUP_DIR", "~/.canton/backups", false, "local copies of the sets"},
 	{"TELEGRAM_BOT_TOKEN", "", true, "alerts: token of the bot"},
 	{"TELEGRAM_CHAT_ID", "", false, "alerts: chat that gets them"},

@@ -45,9 +45,11 @@ func (r *reader) settings() Settings {
 		},
 		Retention: Retention{Days: r.number("RETENTION_DAYS", 7, 1, 36500), KeepLast: r.number("KEEP_LAST", 3, 1, 10000)},
 		Every:     r.duration("BACKUP_EVERY", 4*time.Hour),
+		Drill:     r.interval("DRILL_EVERY", 7*24*time.Hour),
 		BackupDir: r.path("BACKUP_DIR", "~/.canton/backups"),
 		Codec:     backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
 		Telegram:  r.telegram(),
+		Toolkit:   Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
 		Temporal: Temporal{
 			Dir:    r.path("TEMPORAL_DIR", "~/.canton/temporal"),
 			Port:   r.number("TEMPORAL_PORT", 7233, 1, 65535),
@@ -219,6 +221,20 @@ func (r *reader) duration(name string, fallback time.Duration) time.Duration {
 	d, err := time.ParseDuration(raw)
 	if err != nil || d < time.Minute || d > 7*24*time.Hour {
 		r.bad(name, raw, "is no interval", "use 1m to 168h, e.g. 4h")
+		return fallback
+	}
+	return d
+}
+
+// interval is a duration that "off" makes 0.
+func (r *reader) interval(name string, fallback time.Duration) time.Duration {
+	if strings.EqualFold(r.text(name, ""), "off") {
+		return 0
+	}
+	raw := r.text(name, fallback.String())
+	d, err := time.ParseDuration(raw)
+	if err != nil || d < time.Minute || d > 90*24*time.Hour {
+		r.bad(name, raw, "is no interval", "use 1m to 2160h, e.g. 168h, or off")
 		return fallback
 	}
 	return d

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+	"github.com/docker/docker/pkg/stdcopy"
 )
 
 // ErrUnavailable: no engine answers, or it refuses us.
@@ -83,6 +86,10 @@ type Container struct {
 	ImageID     string
 	Env         map[string]string
 	Volumes     map[string]string // mount destination -> volume name
+	Folders     map[string]string // mount destination -> where its volume lies on this host
+	Networks    []string          // names
+	BoundTo     []string          // addresses of this host that its ports are published on
+	Restarts    int               // how often the engine started it again after it ended
 }
 
 // Services lists the containers of a compose service, running or not, in all projects or in one, sorted by name.
@@ -136,7 +143,8 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	if err != nil {
 		return Container{}, wrap(ctx, "inspect container "+short(id), err)
 	}
-	one := Container{ID: info.ID, Name: strings.TrimPrefix(info.Name, "/"), ImageID: info.Image, Env: map[string]string{}, Volumes: map[string]string{}}
+	one := Container{ID: info.ID, Name: strings.TrimPrefix(info.Name, "/"), ImageID: info.Image, Env: map[string]string{}, Volumes: map[string]string{}, Folders: map[string]string{},
+		Restarts: info.RestartCount}
 	if info.Config != nil {
 		one.Image = info.Config.Image
 		one.Project, one.Service = info.Config.Labels[labelProject], info.Config.Labels[labelService]
@@ -155,10 +163,38 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	}
 	for _, m := range info.Mounts {
 		if m.Name != "" {
-			one.Volumes[m.Destination] = m.Name
+			one.Volumes[m.Destination], one.Folders[m.Destination] = m.Name, m.Source
+		}
+	}
+	if info.NetworkSettings != nil {
+		one.Networks = slices.Sorted(maps.Keys(info.NetworkSettings.Networks))
+	}
+	if info.HostConfig != nil {
+		for _, bindings := range info.HostConfig.PortBindings {
+			for _, b := range bindings {
+				one.BoundTo = append(one.BoundTo, b.HostIP)
+			}
 		}
 	}
 	return one, nil
+}
+
+// Words are the last lines that a container wrote, for an error's text; empty when they cannot be had.
+func (c *Client) Words(ctx context.Context, id string) string {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	logs, err := c.api.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
+	if err != nil {
+		return ""
+	}
+	defer logs.Close()
+	words := &tail{}
+	_, _ = stdcopy.StdCopy(words, words, io.LimitReader(logs, 64<<10)) // what there is will do
+	text := words.String()
+	if len(text) > 600 {
+		text = "..." + text[len(text)-600:]
+	}
+	return text
 }
 
 // wrap names what was asked of the engine in ctx, and tells an engine that does not answer from one that refuses.

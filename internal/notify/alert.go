@@ -24,6 +24,7 @@ type Alert struct {
 	Set      backupset.ID // the run's set, may be empty
 	LastGood string       // newest verified set on the host, "none", or empty when unknown
 	Run      string       // workflow id, to find the run in the Temporal UI
+	What     string       // "Restore", ...; empty: a backup
 	Done     bool         // the run made its set, and something is not as it should be
 }
 
@@ -57,7 +58,7 @@ func (a Alert) HTML() string {
 			fmt.Fprintf(&b, "\n<b>%s:</b> %s", name, html.EscapeString(truncate(value, fieldLimit)))
 		}
 	}
-	headline := "Backup failed"
+	headline := cmp.Or(a.What, "Backup") + " failed"
 	if a.Done {
 		headline = "Backup made, and needs a look"
 	}

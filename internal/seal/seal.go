@@ -3,6 +3,7 @@
 package seal
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -132,6 +133,15 @@ func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 	default:
 		return nil, fmt.Errorf("codec %q is unknown", codec)
 	}
+}
+
+// Decode reads the text of a stored file. A file that ends early is an error, not the end of the text.
+func Decode(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
+	text, err := decompressor(bufio.NewReaderSize(r, 1<<20), codec)
+	if err != nil {
+		return nil, fmt.Errorf("decode dump: %w: %w", ErrDiffers, err)
+	}
+	return text, nil
 }
 
 // digest passes bytes on, counts them and hashes them.
