@@ -31,6 +31,10 @@ var meanings = map[string]string{
 	NodeBusy:      "another backup or prune of this node is at work; no alert is sent",
 	UploadFailed:  "one of several targets did not get the set; the run is done, but incomplete",
 	StepFailed:    "anything else; the text says what",
+
+	RestoreRefused: "a gate stands against the restore; nothing was touched",
+	NotApproved:    "a restore that was started without approval got none within a day; nothing was touched",
+	UndoFailed:     "a restore failed, and so did part of taking it back: the text says what, and how to start the node",
 }
 
 func TestDocs_Errors(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
+	"canton-backup/internal/sqltext"
 	"canton-backup/internal/store"
 )
 
@@ -135,10 +137,12 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 		return Dump{}, err
 	}
 	dump = Dump{Component: component, Staged: fmt.Sprintf("%s.%d-%s", component.File, c.attempt, strings.ToLower(rand.Text()[:8]))}
-	result, warnings, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged))
+	contents := sqltext.NewReader()
+	result, warnings, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged), contents)
 	if err != nil {
 		return Dump{}, err
 	}
+	dump.Component.Contents = contents.Contents()
 	dump.Component.Warnings = warnings
 	dump.Component.Size, dump.Component.SHA256 = result.Size, result.SHA256
 	dump.Component.PlainSize, dump.Component.PlainSHA256 = result.PlainSize, result.PlainSHA256
@@ -163,6 +167,9 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session) (backupset.
 		return component, fmt.Errorf("dump %s: %w: database %q holds no tables", c.role, canton.ErrNoDatabase, c.database)
 	}
 	component.StartLSN = s.Start()
+	if err := s.QueryJSON(ctx, "SELECT pg_database_size(current_database())", &component.DatabaseSize); err != nil {
+		return component, err
+	}
 	if component.SystemID, err = s.SystemID(ctx); err != nil {
 		return component, err
 	}
@@ -182,7 +189,7 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session) (backupset.
 const dumpStall = 10 * time.Minute
 
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
-func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string) (seal.Result, string, error) {
+func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string, contents io.Writer) (seal.Result, string, error) {
 	w, err := seal.Create(path, c.in.Plan.Codec)
 	if err != nil {
 		return seal.Result{}, "", err
@@ -210,7 +217,7 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 			}
 		}
 	}()
-	warnings, err := s.Dump(watched, w)
+	warnings, err := s.Dump(watched, io.MultiWriter(w, contents))
 	if err != nil {
 		if cause := context.Cause(watched); ctx.Err() == nil && (errors.Is(cause, store.ErrFull) || errors.Is(cause, errDumpStalled)) {
 			err = cause

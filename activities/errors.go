@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"canton-backup/internal/bundle"
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
@@ -42,6 +43,20 @@ const (
 	WorkerStopping      = "WorkerStopping"
 	SetNotFound         = "SetNotFound"
 	RequestRefused      = "RequestRefused"
+	RestoreRefused      = "RestoreRefused"
+	RestoreDiffers      = "RestoreDiffers"
+	KeysDiffer          = "KeysDiffer"
+	ContentDiffers      = "ContentDiffers"
+	LoadFailed          = "LoadFailed"
+	SwapFailed          = "SwapFailed"
+	NotApproved         = "NotApproved"
+	BadRequest          = "BadRequest"
+	BundleNotFound      = "BundleNotFound"
+	ScriptFailed        = "ScriptFailed"
+	NodeRuns            = "NodeRuns"
+	NodeUnhealthy       = "NodeUnhealthy"
+	DatabaseInUse       = "DatabaseInUse"
+	UndoFailed          = "UndoFailed"
 	StepFailed          = "StepFailed"
 )
 
@@ -49,6 +64,15 @@ var (
 	errPairBroken = errors.New("the two dumps do not belong together")
 	errStopping   = errors.New("the worker is stopping")
 	errStagedGone = errors.New("a staged dump is gone")
+
+	errBadRequest     = errors.New("the request makes no sense")
+	errRestoreDiffers = errors.New("the restored database is not the one that was dumped")
+	errKeysDiffer     = errors.New("the private keys are not those that were dumped")
+	errContentDiffers = errors.New("the restored copy does not hold what was dumped")
+	errNodeRuns       = errors.New("the node does not stop")
+	errFileTruncated  = errors.New("the file holds half a dump")
+	errSwap           = errors.New("the databases are not what the restore made of them")
+	errUnhealthy      = errors.New("not healthy")
 
 	errDumpStalled = errors.New("pg_dump stands still")
 )
@@ -67,6 +91,17 @@ var rules = []rule{
 	{errDumpStalled, DumpStalled, true},
 	{errStagedGone, BackupCorrupt, false},
 	{catalog.ErrUnsealed, BackupCorrupt, false}, // sealed a moment ago, and gone
+	{errBadRequest, BadRequest, false},
+	{errRestoreDiffers, RestoreDiffers, false},
+	{errKeysDiffer, KeysDiffer, false},
+	{errContentDiffers, ContentDiffers, false},
+	{errFileTruncated, DumpTruncated, false}, // reading it again makes it no longer
+	{errSwap, SwapFailed, false},
+	{errNodeRuns, NodeRuns, true},
+	{errUnhealthy, NodeUnhealthy, false},
+	{bundle.ErrNoScript, BundleNotFound, false},
+	{bundle.ErrFailed, ScriptFailed, true},
+	{postgres.ErrInUse, DatabaseInUse, true},
 	{canton.ErrAmbiguous, NodeAmbiguous, false},
 	{canton.ErrNoNode, NodeNotFound, true}, // a restarting container comes back
 	{canton.ErrNoDatabase, DatabaseNotFound, false},
@@ -74,6 +109,7 @@ var rules = []rule{
 	{postgres.ErrNoDatabase, DatabaseNotFound, false},
 	{postgres.ErrNoSpace, InsufficientSpace, false},
 	{postgres.ErrLocked, TablesLocked, true},
+	{postgres.ErrLoad, LoadFailed, false},
 	{postgres.ErrTruncated, DumpTruncated, true},
 	{postgres.ErrUnreachable, PostgresUnavailable, true},
 	{docker.ErrUnavailable, DockerUnavailable, true},
@@ -115,6 +151,20 @@ var nextSteps = map[string]string{
 	UploadFailed:        "check the targets with: canton-backup doctor",
 	RequestRefused:      "check the target's settings with: canton-backup doctor",
 	SetNotFound:         "list the sets with: canton-backup list",
+	RestoreRefused:      "read what stands against it: canton-backup restore --plan; then --override each gate that you answer for",
+	RestoreDiffers:      "restore another set, and: canton-backup verify",
+	KeysDiffer:          "do not rely on this set: make another with: canton-backup backup, and drill that one",
+	SwapFailed:          "look for a program that works on the node's databases, then restore again",
+	LoadFailed:          "see the server's words; try another set, and: canton-backup verify",
+	ContentDiffers:      "do not rely on this set: make another with: canton-backup backup, and drill that one",
+	NotApproved:         "start it again, and approve it in time",
+	BadRequest:          "see: canton-backup restore --help",
+	BundleNotFound:      "put the node's bundle where it was, or start the node once from where it is now",
+	ScriptFailed:        "read what the script said; Scan must answer from this host",
+	NodeRuns:            "stop the node's containers by hand: docker ps",
+	NodeUnhealthy:       "docker logs of the container that is named",
+	DatabaseInUse:       "end the program that connects to the node's database",
+	UndoFailed:          "start the node by hand, the message says how",
 }
 
 // NextStep returns what the operator does about an error of that name.

@@ -9,4 +9,7 @@ func Register(r worker.ActivityRegistry, h *Host) {
 	r.RegisterActivity(&Sets{h})
 	r.RegisterActivity(&Prunes{h})
 	r.RegisterActivity(&Alerts{h})
+	r.RegisterActivity(&Restores{h})
+	r.RegisterActivity(&Nodes{h})
+	r.RegisterActivity(&Drills{h})
 }

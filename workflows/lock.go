@@ -44,12 +44,14 @@ func lockedOnly(ctx workflow.Context, by string) error {
 	return nil
 }
 
-// cause finds what a run died of: its error's name and text, without Temporal's wrapping.
+// cause finds what a run died of: its error's name and text, without Temporal's wrapping. Both are empty when it did not die.
 func cause(err error) (name, text string) {
 	var app *temporal.ApplicationError
 	var timeout *temporal.TimeoutError
 	var terminated *temporal.TerminatedError
 	switch {
+	case err == nil:
+		return "", ""
 	case errors.As(err, &app):
 		return app.Type(), app.Message()
 	case errors.As(err, &timeout):

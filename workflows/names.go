@@ -28,6 +28,9 @@ func LockID(node string) string { return "node/" + node }
 // ScheduleID is the id of a node's schedule, and the beginning of the ids of the runs that it starts.
 func ScheduleID(node string) string { return "backup-" + node }
 
+// DrillScheduleID is the id of the schedule of a node's drills, and the beginning of the ids of the runs that it starts.
+func DrillScheduleID(node string) string { return "drill-" + node }
+
 // nodeOf finds the node's name: the queue is its own, so that "{}" is a complete input.
 func nodeOf(ctx workflow.Context) (string, error) {
 	node, ok := strings.CutPrefix(workflow.GetInfo(ctx).TaskQueueName, queuePrefix)
@@ -43,4 +46,12 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(BackupNode)
 	r.RegisterWorkflow(Prune)
 	r.RegisterWorkflow(PruneNode)
+	r.RegisterWorkflow(Restore)
+	r.RegisterWorkflow(RestoreNode)
+	r.RegisterWorkflow(Rollback)
+	r.RegisterWorkflow(RollbackNode)
+	r.RegisterWorkflow(DropOld)
+	r.RegisterWorkflow(DropOldNode)
+	r.RegisterWorkflow(Drill)
+	r.RegisterWorkflow(DrillNode)
 }

@@ -16,6 +16,10 @@ var (
 	sets   *activities.Sets
 	prunes *activities.Prunes
 	alerts *activities.Alerts
+
+	restores *activities.Restores
+	nodes    *activities.Nodes
+	drills   *activities.Drills
 )
 
 // payloadTooLarge is what the SDK calls an oversized result; retrying it would go on for ever.
@@ -37,6 +41,8 @@ var (
 	dumpClass   = class{attempt: 12 * time.Hour, total: 24 * time.Hour, silence: time.Minute, attempts: 6, pause: 5 * time.Second}
 	sealClass   = class{attempt: 2 * time.Hour, total: 4 * time.Hour, silence: time.Minute, attempts: 4, pause: 3 * time.Second}
 	uploadClass = class{attempt: 24 * time.Hour, total: 36 * time.Hour, silence: time.Minute, attempts: 7, pause: 5 * time.Second}
+	stopClass   = class{attempt: 20 * time.Minute, total: time.Hour, silence: time.Minute, attempts: 3, pause: 3 * time.Second}
+	startClass  = class{attempt: 45 * time.Minute, total: 2 * time.Hour, silence: time.Minute, attempts: 2, pause: 5 * time.Second}
 	pruneClass  = class{attempt: time.Hour, total: 2 * time.Hour, silence: time.Minute, attempts: 3, pause: 5 * time.Second}
 	// Unlimited tries within the hour: what broke the run may well be the line that the alert needs. Not longer, since the schedule
 	// starts no further run while this one is open.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -27,35 +28,56 @@ func offset(s config.Settings) time.Duration {
 	return time.Duration(h.Sum32()%uint32(seconds)) * time.Second
 }
 
-// ApplySchedule makes the node's schedule what the settings say, or creates it. An operator's pause survives: only spec,
-// action and policy are written, the state stays. A failed run never pauses it: a paused schedule is the silent disaster.
+// ApplySchedule makes the node's schedules what the settings say, or creates them. An operator's pause survives: only spec,
+// action and policy are written, the state stays. A failed run never pauses one: a paused schedule is the silent disaster.
 func ApplySchedule(ctx context.Context, c client.Client, s config.Settings) error {
-	id := workflows.ScheduleID(s.Node.Name)
-	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: s.Every, Offset: offset(s)}}}
-	action := &client.ScheduleWorkflowAction{
-		ID: id, Workflow: workflows.Backup, Args: []any{workflows.BackupInput{}}, TaskQueue: workflows.Queue(s.Node.Name),
+	begin := offset(s)
+	err := apply(ctx, c, s.Every, begin, &client.ScheduleWorkflowAction{
+		ID: workflows.ScheduleID(s.Node.Name), Workflow: workflows.Backup, Args: []any{workflows.BackupInput{}}, TaskQueue: workflows.Queue(s.Node.Name),
 		StaticSummary: fmt.Sprintf("Backup of node %s (%s)", s.Node.Name, s.Node.Network),
-	}
-	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: s.Every,
 	})
-	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		if err != nil {
-			return fmt.Errorf("create schedule %s: %w", id, err)
+	if err != nil {
+		return err
+	}
+	id := workflows.DrillScheduleID(s.Node.Name)
+	if s.Drill == 0 {
+		err := c.ScheduleClient().GetHandle(ctx, id).Delete(ctx)
+		var absent *serviceerror.NotFound
+		if err != nil && !errors.As(err, &absent) {
+			return fmt.Errorf("delete schedule %s: %w", id, err)
 		}
 		return nil
 	}
-	err = c.ScheduleClient().GetHandle(ctx, id).Update(ctx, client.ScheduleUpdateOptions{
+	// Between two backups: a node is busy with one thing at a time.
+	return apply(ctx, c, s.Drill, min(begin+s.Every/2, s.Drill-time.Second), &client.ScheduleWorkflowAction{
+		ID: id, Workflow: workflows.Drill, Args: []any{workflows.DrillInput{}}, TaskQueue: workflows.Queue(s.Node.Name),
+		StaticSummary: fmt.Sprintf("Drill of node %s (%s)", s.Node.Name, s.Node.Network),
+	})
+}
+
+// apply creates or updates the schedule that has the action's id.
+func apply(ctx context.Context, c client.Client, every, offset time.Duration, action *client.ScheduleWorkflowAction) error {
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every, Offset: offset}}}
+	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID: action.ID, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: every,
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		if err != nil {
+			return fmt.Errorf("create schedule %s: %w", action.ID, err)
+		}
+		return nil
+	}
+	err = c.ScheduleClient().GetHandle(ctx, action.ID).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			schedule := in.Description.Schedule
 			schedule.Spec = &spec
 			schedule.Action = action
-			schedule.Policy = &client.SchedulePolicies{Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: s.Every}
+			schedule.Policy = &client.SchedulePolicies{Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: every}
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("update schedule %s: %w", id, err)
+		return fmt.Errorf("update schedule %s: %w", action.ID, err)
 	}
 	return nil
 }

@@ -14,6 +14,15 @@ import (
 	"canton-backup/internal/store/s3"
 )
 
+// Planner is what plans a restore on this host, for whoever only wants to see the plan. Close ends it.
+func Planner(settingsFile string) (host *activities.Host, closer func() error, err error) {
+	engine, err := docker.Connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	return newHost(settingsFile, Program(), engine), engine.Close, nil
+}
+
 // newHost gives the activities what they work with.
 func newHost(settingsFile, program string, engine *docker.Client) *activities.Host {
 	return &activities.Host{

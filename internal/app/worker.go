@@ -115,6 +115,8 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		MaxConcurrentActivityExecutionSize: atOneTime,
 		WorkerStopTimeout:                  stopLimit,
 		MaxHeartbeatThrottleInterval:       beatAtMost,
+		// A workflow that our own defect breaks ends, and its caller raises the alarm. By default it would wait for a mended program, in silence.
+		WorkflowPanicPolicy: worker.FailWorkflow,
 		OnFatalError: func(err error) {
 			failed <- fmt.Errorf("run worker: %w", err)
 		},
