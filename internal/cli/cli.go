@@ -35,6 +35,7 @@ const (
 
 // Streams are where a command talks.
 type Streams struct {
+	In       io.Reader
 	Out      io.Writer
 	Err      io.Writer
 	Terminal bool // Err is a terminal: progress is drawn
@@ -42,7 +43,7 @@ type Streams struct {
 
 // Standard returns the process's own streams.
 func Standard() Streams {
-	return Streams{Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 }
 
 // exitError carries an exit code past cobra.
@@ -53,6 +54,14 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
+
+// namedError is an error of the domain with the name under which runs know it.
+type namedError struct {
+	error
+	name string
+}
+
+func (e *namedError) Unwrap() error { return e.error }
 
 // command is what every command works with.
 type command struct {
@@ -81,7 +90,7 @@ Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done but one of several tar
 		}
 		return err
 	}
-	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newPrune(c), newSchedule(c), newStatus(c), newDoctor(c), newConfig(c), newVersion(c))
+	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newDrill(c), newRestore(c), newRollback(c), newPrune(c), newSchedule(c), newStatus(c), newDoctor(c), newConfig(c), newVersion(c))
 	root.SetArgs(args)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
@@ -98,8 +107,11 @@ func (c *command) report(err error) int {
 	text := err.Error()
 	var name string
 	var app *temporal.ApplicationError
+	var named *namedError
 	if errors.As(err, &app) {
 		name, text = app.Type(), app.Message()
+	} else if errors.As(err, &named) {
+		name = named.name
 	}
 	if c.json {
 		_ = json.NewEncoder(c.Err).Encode(map[string]any{"error": text, "name": name, "exit": code}) // nowhere left to complain
@@ -116,6 +128,7 @@ func exitCode(err error) int {
 	var exit *exitError
 	var settings *config.Error
 	var failure *temporal.ApplicationError
+	var named *namedError
 	switch {
 	case errors.As(err, &exit):
 		return exit.code
@@ -124,15 +137,9 @@ func exitCode(err error) int {
 	case temporal.IsCanceledError(err), errors.Is(err, context.Canceled):
 		return ExitCancelled
 	case errors.As(err, &failure):
-		switch failure.Type() {
-		case activities.ConfigInvalid:
-			return ExitUsage
-		case activities.NodeBusy:
-			return ExitBusy
-		case activities.SetNotFound:
-			return ExitNotFound
-		}
-		return ExitFailed
+		return codeOf(failure.Type())
+	case errors.As(err, &named):
+		return codeOf(named.name)
 	case errors.Is(err, store.ErrNotFound):
 		return ExitNotFound
 	case errors.Is(err, temporalserver.ErrInUse), errors.Is(err, app.ErrWorkerRuns):
@@ -142,6 +149,19 @@ func exitCode(err error) int {
 	default:
 		return ExitFailed
 	}
+}
+
+// codeOf is the exit code of an error's name.
+func codeOf(name string) int {
+	switch name {
+	case activities.ConfigInvalid, activities.BadRequest:
+		return ExitUsage
+	case activities.NodeBusy:
+		return ExitBusy
+	case activities.SetNotFound:
+		return ExitNotFound
+	}
+	return ExitFailed
 }
 
 // settings reads the settings and prints what is worth a warning.

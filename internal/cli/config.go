@@ -55,6 +55,11 @@ func printSettings(w io.Writer, s config.Settings) error {
 	p.linef("retention       %d days, the last %d verified sets always", s.Retention.Days, s.Retention.KeepLast)
 	p.linef("compression     %s", s.Codec)
 	p.linef("schedule        every %s", s.Every)
+	if s.Drill > 0 {
+		p.linef("drills          every %s", s.Drill)
+	} else {
+		p.linef("drills          off: nothing proves that a set restores")
+	}
 	p.linef("telegram        chat %s, token %s", s.Telegram.ChatID, s.Telegram.Token)
 	p.linef("temporal        %s, port %d, web UI port %d", s.Temporal.Dir, s.Temporal.Port, s.Temporal.UIPort)
 	return p.err

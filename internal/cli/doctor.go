@@ -148,7 +148,27 @@ func (d *doctor) node(ctx context.Context, s config.Settings) {
 			d.add("node", warning, "the "+service+" container does not run", "start the node with its start.sh")
 		}
 	}
+	d.drift(s, node)
 	d.databases(ctx, s, engine, node, query)
+}
+
+// drift compares how the node runs with what the toolkit wrote down. A restore starts it as it runs.
+func (d *doctor) drift(s config.Settings, node canton.Node) {
+	if node.Participant == nil || node.Validator == nil {
+		return
+	}
+	runs := canton.LaunchOf(node.Facts(), node.ParticipantDB(), canton.Fallback{})
+	for _, lost := range runs.Lost {
+		d.add("launch", warning, "a restore cannot read back "+lost, "write down how the node is started; see canton-backup restore --help, --start-arg")
+	}
+	for _, item := range []struct{ key, written, real string }{
+		{"VERSION", s.Toolkit.Version, runs.Image}, {"SV_URL", s.Toolkit.Sponsor, runs.Sponsor}, {"SCAN_URL", s.Toolkit.Scan, runs.Scan},
+		{"PARTY_HINT", s.Toolkit.PartyHint, runs.PartyHint}, {"MIGRATION_ID", s.Toolkit.Migration, runs.Migration},
+	} {
+		if item.written != "" && item.real != "" && item.written != item.real {
+			d.add("drift", warning, fmt.Sprintf("the node runs with %s, %s says %s", item.real, item.key, item.written), "mend "+item.key+" in toolkit.conf, or start the node as it says")
+		}
+	}
 }
 
 func (d *doctor) databases(ctx context.Context, s config.Settings, engine *docker.Client, node canton.Node, query canton.Query) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,21 +12,25 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"canton-backup/activities"
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/config"
+	"canton-backup/internal/restore"
 	"canton-backup/internal/retention"
 	"canton-backup/workflows"
 )
 
 // status is the output of `status`; with --json this is the contract.
 type status struct {
-	Node     string        `json:"node"`
-	Network  string        `json:"network"`
-	Stores   []storeStatus `json:"stores"`
-	Running  string        `json:"running,omitempty"` // what holds the node's lock: its newest log line
-	Worker   string        `json:"worker"`            // "running", or why it cannot be reached
-	Schedule *scheduled    `json:"schedule,omitempty"`
-	Runs     []runStatus   `json:"runs,omitempty"` // newest first
+	Node     string              `json:"node"`
+	Network  string              `json:"network"`
+	Stores   []storeStatus       `json:"stores"`
+	Running  string              `json:"running,omitempty"` // what holds the node's lock: its newest log line
+	Worker   string              `json:"worker"`            // "running", or why it cannot be reached
+	Schedule *scheduled          `json:"schedule,omitempty"`
+	Runs     []runStatus         `json:"runs,omitempty"`  // newest first
+	Drill    *activities.Drilled `json:"drill,omitempty"` // the newest one that is recorded on this host
+	Kept     []restore.Kept      `json:"kept,omitempty"`  // old databases that restores and rollbacks left on the node's server
 }
 
 type storeStatus struct {
@@ -53,6 +58,7 @@ func newStatus(c *command) *cobra.Command {
 				return err
 			}
 			st := readStatus(cmd.Context(), s)
+			st.Kept, _ = c.kept(cmd.Context(), s) // a node that is down has more to worry about
 			return c.print(st, func(w io.Writer) error { return printStatus(w, st) })
 		},
 	}
@@ -86,6 +92,7 @@ func readStatus(ctx context.Context, s config.Settings) status {
 		}
 		st.Stores = append(st.Stores, one)
 	}
+	st.Drill = newestDrill(ctx, all)
 	cl, err := dial(ctx, s)
 	if err != nil {
 		st.Worker = err.Error()
@@ -103,6 +110,32 @@ func readStatus(ctx context.Context, s config.Settings) status {
 		st.Worker = err.Error()
 	}
 	return st
+}
+
+// newestDrill reads the newest record of a drill on this host, nil when there is none.
+func newestDrill(ctx context.Context, all []shelf) *activities.Drilled {
+	for _, shelf := range all {
+		newest, when := "", backupset.ID("")
+		for _, name := range shelf.listing.Drills {
+			if _, drill, ok := backupset.ParseDrillName(name); ok && drill > when {
+				newest, when = name, drill
+			}
+		}
+		if shelf.name != activities.Local || newest == "" {
+			continue
+		}
+		r, err := shelf.store.Open(ctx, newest, 0)
+		if err != nil {
+			return nil
+		}
+		defer r.Close()
+		var drilled activities.Drilled
+		if json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(&drilled) != nil {
+			return nil
+		}
+		return &drilled
+	}
+	return nil
 }
 
 func running(ctx context.Context, cl client.Client, node string) string {
@@ -149,6 +182,17 @@ func printStatus(w io.Writer, st status) error {
 		for _, fault := range one.Faults {
 			p.linef("  %-6s FAULT   %s", one.Store, fault)
 		}
+	}
+	switch d := st.Drill; {
+	case d == nil:
+		p.linef("  drill  NONE    nothing has proven yet that a set restores: canton-backup drill")
+	case d.Verdict == backupset.Fail:
+		p.linef("  drill  FAILED  set %s of %s: %s: %s", d.Set, d.From, d.Problem, d.Detail)
+	default:
+		p.linef("  drill  OK      set %s of %s restores, tried %s ago; a restore takes %.0f s", d.Set, d.From, age(time.Since(d.Finished)), d.FetchS+d.LoadS)
+	}
+	for _, k := range st.Kept {
+		p.linef("  kept   %s: canton-backup rollback, or canton-backup restore --drop-old", keptLine(k))
 	}
 	p.linef("worker %s", st.Worker)
 	if st.Running != "" {
