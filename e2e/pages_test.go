@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"canton-backup/testbed"
 )
 
 // runBlock is a block that a page marks as one that can be run as it stands; in a list it is indented.
@@ -36,14 +38,23 @@ func TestPages_CommandsRun(t *testing.T) {
 	pages, err := filepath.Glob("../docs/runbooks/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, pages)
-	h := newHost(t, sharedNode)
-	h.s3()
 	bin, err := filepath.Abs("../bin")
 	require.NoError(t, err)
-	h.env = append(h.env, "PATH="+bin+":"+os.Getenv("PATH"))
-	h.startWorker()
+	operator := func(t *testing.T, node *testbed.Node) *host {
+		h := newHost(t, node)
+		h.s3()
+		h.env = append(h.env, "PATH="+bin+":"+os.Getenv("PATH"))
+		h.startWorker()
+		return h
+	}
+	shared := operator(t, sharedNode)
 	for _, page := range append([]string{"../README.md"}, pages...) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
+			h := shared
+			if strings.HasPrefix(filepath.Base(page), "restore-") { // others only read the shared node
+				h = operator(t, newNode(t, testbed.Options{}))
+				h.backup()
+			}
 			text, err := os.ReadFile(page)
 			require.NoError(t, err)
 			blocks := runBlock.FindAllStringSubmatch(string(text), -1)
