@@ -24,6 +24,7 @@ type options struct {
 	runs         int
 	idle         time.Duration
 	speed        bool
+	restore      bool
 	memory       bool
 	alternatives bool
 }
@@ -52,6 +53,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.runs, "runs", 3, "counted runs of each way, after one that is not counted")
 	flags.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the waiting worker")
 	flags.BoolVar(&o.speed, "speed", true, "measure time and size")
+	flags.BoolVar(&o.restore, "restore", true, "measure the load of a restore")
 	flags.BoolVar(&o.memory, "memory", true, "measure memory at a tenth of -mb and at -mb, and the waiting worker")
 	flags.BoolVar(&o.alternatives, "alternatives", false, "measure the ways that were not taken, too (docs/decisions)")
 	if err := flags.Parse(args); err != nil {
@@ -116,6 +118,13 @@ func measureAll(ctx context.Context, o options, r *rig, out io.Writer) ([]bar, e
 		}
 		printResults(out, results)
 		bars = append(bars, speedBars(results)...)
+	}
+	if o.restore {
+		restored, err := r.restores(ctx, o.runs, out)
+		if err != nil {
+			return nil, err
+		}
+		bars = append(bars, restored...)
 	}
 	if o.memory {
 		if large, err = r.peaks(ctx); err != nil {
