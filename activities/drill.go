@@ -73,7 +73,7 @@ func (d *Drills) PlanDrill(ctx context.Context, in DrillRequest) (RestorePlan, e
 		if err != nil {
 			return err
 		}
-		plan = RestorePlan{Request: request, Set: m.Set, Node: m.Node, Network: m.Network, From: at.name, Location: at.store.Location(), Bytes: m.Bytes(), Verdict: m.Verdict}
+		plan = RestorePlan{Request: request, Set: m.Set, Node: m.Node, Network: m.Network, From: at.name, Location: at.store.Location(), Bytes: m.Bytes(), Verdict: m.Verdict, Roles: m.Facts.Roles}
 		for _, c := range m.Components {
 			plan.Halves = append(plan.Halves, Half{Component: c, Live: c.Database, Loading: c.Database})
 		}
@@ -155,6 +155,10 @@ func (d *Drills) rehearse(ctx context.Context, p RestorePlan, at *phase, read *a
 		}
 	}
 	for _, h := range p.Halves {
+		if h.Component.Contents == nil { // the set is older than this proof: nothing was compared, so nothing was proven
+			result.Verdict, result.Detail = backupset.Unknown, "the set does not say what its tables held"
+			continue
+		}
 		at.set("comparing every row of " + h.Loading)
 		if err := sameContents(ctx, server, h, result); err != nil {
 			return fmt.Errorf("drill set %s: database %s: %w", p.Set, h.Live, err)
@@ -171,7 +175,7 @@ func roomFor(node canton.Node, p RestorePlan) error {
 		need += restore.Size(h.Component)
 	}
 	for _, folder := range node.Postgres.Folders {
-		if free := freeNear(folder); free >= 0 && free < need+need/10+reserve(0) {
+		if free := freeNear(folder); free != restore.NotKnown && free < need+need/10 {
 			return fmt.Errorf("drill: %w: the restored databases need %d MB, %d MB are free", store.ErrFull, need>>20, free>>20)
 		}
 	}
@@ -212,7 +216,7 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 	if err != nil {
 		return err
 	}
-	err = errors.Join(console.Create(ctx, h.Loading, ""), console.Close())
+	err = errors.Join(console.EnsureRoles(ctx, p.Roles), console.Create(ctx, h.Loading, ""), console.Close())
 	if err != nil {
 		return err
 	}
@@ -226,9 +230,6 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 
 // sameContents dumps the restored copy and compares what it holds with what was dumped, table by table.
 func sameContents(ctx context.Context, server *postgres.Server, h Half, result *Drilled) (err error) {
-	if h.Component.Contents == nil {
-		return nil // the set is older than this proof
-	}
 	session, err := server.Open(ctx, h.Loading, "compare")
 	if err != nil {
 		return err
@@ -286,6 +287,6 @@ func (d *Drills) Record(ctx context.Context, in RecordInput) error {
 				return fmt.Errorf("record drill: %w", err)
 			}
 		}
-		return os.RemoveAll(restoring(settings))
+		return nil
 	})
 }

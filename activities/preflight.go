@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/restore"
 	"canton-backup/internal/store"
 )
 
@@ -139,6 +141,7 @@ func (n *Node) inspect(ctx context.Context, s config.Settings, at *phase, plan *
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(all, func(name string, _ int64) bool { return restore.Aside(name) })
 	databases, err := node.Resolve(query, all)
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (n *Nodes) StartPostgres(ctx context.Context, in RestoreStep) error {
 			return err
 		}
 		p := in.Plan
-		if err := p.Bundle.StartPostgres(ctx, p.Will.Image, p.participantDB(), p.Will.Migration); err != nil {
+		if err := p.Bundle.StartPostgres(ctx, p.Will.Image, p.ParticipantDB(), p.Will.Migration); err != nil {
 			return err
 		}
 		deadline := time.Now().Add(serverLimit)
@@ -77,8 +77,8 @@ func (n *Nodes) StartPostgres(ctx context.Context, in RestoreStep) error {
 	})
 }
 
-// participantDB is the database that the entry point makes where it is missing.
-func (p RestorePlan) participantDB() string {
+// ParticipantDB is the participant's live database: the entry point makes it where it is missing.
+func (p RestorePlan) ParticipantDB() string {
 	if half, err := p.half(backupset.Participant); err == nil {
 		return half.Live
 	}
@@ -91,6 +91,9 @@ var errNotYet = errors.New("not yet")
 // on a socket that pg_isready takes for ready (domain 2.3).
 func (n *Nodes) serverReady(ctx context.Context, owner, folder string, p RestorePlan) (err error) {
 	node, err := canton.Look(ctx, n.Docker, canton.Query{Project: p.Bundle.Project})
+	if errors.Is(err, canton.ErrAmbiguous) {
+		return fmt.Errorf("%w: %w", errNotYet, err) // compose replaces a container: for a while there are two
+	}
 	if err != nil {
 		return err
 	}
@@ -115,8 +118,8 @@ func (n *Nodes) serverReady(ctx context.Context, owner, folder string, p Restore
 	if err != nil {
 		return err
 	}
-	if _, there := all[p.participantDB()]; !there {
-		return fmt.Errorf("%w: no database %q", errNotYet, p.participantDB())
+	if _, there := all[p.ParticipantDB()]; !there {
+		return fmt.Errorf("%w: no database %q", errNotYet, p.ParticipantDB())
 	}
 	return nil
 }
@@ -171,10 +174,19 @@ func (r *Restores) rename(ctx context.Context, p RestorePlan, phase string, deci
 				return err
 			}
 			renames, err := decide(all)
-			if err != nil || len(renames) == 0 {
+			if err == nil && len(renames) > 0 {
+				err = console.RenameAll(ctx, renames)
+			}
+			if err != nil {
 				return err
 			}
-			return console.RenameAll(ctx, renames)
+			// An attempt that was cut may have closed databases that keep their names.
+			for _, h := range p.Halves {
+				if err := console.Open(ctx, h.Live); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
 }
@@ -212,6 +224,7 @@ type StartInput struct {
 	Bundle   bundle.Bundle `json:"bundle"`
 	ImageTag string        `json:"image_tag,omitempty"`
 	Args     []string      `json:"args"`
+	Database string        `json:"database,omitempty"` // that the participant must use, when it is known
 }
 
 // StartNode runs start.sh and waits until participant and validator app are healthy. start.sh itself waits for Scan for up to five minutes.
@@ -226,7 +239,7 @@ func (n *Nodes) StartNode(ctx context.Context, in StartInput) error {
 		go func() { started <- in.Bundle.Start(ctx, in.ImageTag, in.Args) }()
 		running := true
 		for deadline := time.Now().Add(nodeLimit); ; {
-			why, err := n.healthy(ctx, in.Bundle.Project)
+			why, err := n.healthy(ctx, in)
 			if err != nil {
 				cancel(err)
 				if running {
@@ -265,10 +278,13 @@ func (n *Nodes) StartNode(ctx context.Context, in StartInput) error {
 }
 
 // healthy says what the node still lacks, empty when it is healthy. The error says that it will not become so.
-func (n *Nodes) healthy(ctx context.Context, project string) (string, error) {
-	node, err := canton.Look(ctx, n.Docker, canton.Query{Project: project})
+func (n *Nodes) healthy(ctx context.Context, in StartInput) (string, error) {
+	node, err := canton.Look(ctx, n.Docker, canton.Query{Project: in.Bundle.Project})
 	if errors.Is(err, canton.ErrNoNode) {
 		return "no container is there", nil
+	}
+	if errors.Is(err, canton.ErrAmbiguous) {
+		return "compose replaces a container", nil
 	}
 	if err != nil {
 		return "", err
@@ -283,6 +299,10 @@ func (n *Nodes) healthy(ctx context.Context, project string) (string, error) {
 		case !c.Running || c.Health != "" && c.Health != "healthy":
 			missing = fmt.Sprintf("container %s is %s", c.Name, first(c.Health, "not running"))
 		}
+	}
+	// A wrong -m starts a healthy node on another database (domain R23).
+	if used := node.ParticipantDB(); missing == "" && in.Database != "" && used != in.Database {
+		return "", fmt.Errorf("start node: %w: the participant uses database %q, not %q", errUnhealthy, used, in.Database)
 	}
 	return missing, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -59,9 +60,10 @@ type RestorePlan struct {
 	Other      string            `json:"other,omitempty"` // the database that stays, when one half alone is restored
 	Gates      []restore.Gate    `json:"gates,omitempty"`
 	Bundle     bundle.Bundle     `json:"bundle"`
-	Running    bool              `json:"running"` // the node runs now, and is started again when the restore is undone
-	Was        canton.Launch     `json:"was"`     // how it runs now
-	Will       canton.Launch     `json:"will"`    // how it is started after
+	Roles      []string          `json:"roles,omitempty"` // that the dumps may grant to
+	Running    bool              `json:"running"`         // the node runs now, and is started again when the restore is undone
+	Was        canton.Launch     `json:"was"`             // how it runs now
+	Will       canton.Launch     `json:"will"`            // how it is started after
 	StartArgs  []string          `json:"start_args"`
 	Text       []string          `json:"text"`  // the plan in sentences
 	After      []string          `json:"after"` // what the operator must do afterwards (domain R25)
@@ -101,7 +103,7 @@ func PlanRestore(ctx context.Context, h *Host, s config.Settings, in RestoreRequ
 		return plan, err
 	}
 	plan.Set, plan.Node, plan.Network, plan.From, plan.Bytes, plan.Verdict = m.Set, m.Node, m.Network, where.name, m.Bytes(), m.Verdict
-	plan.Location = where.store.Location()
+	plan.Location, plan.Roles = where.store.Location(), m.Facts.Roles
 	if p, ok := m.Component(backupset.Participant); ok && p.ParticipantEvidence != nil {
 		plan.RecordTime = p.ParticipantEvidence.RecordTime
 	}
@@ -179,7 +181,7 @@ func (h *Host) locate(ctx context.Context, s config.Settings, local LocalStore, 
 // live finds out what the node is now. A node that is down, or whose databases cannot be read, is what restores are for: what
 // cannot be found out stays empty.
 func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m backupset.Manifest, plan *RestorePlan) (restore.Live, error) {
-	live := restore.Live{Node: s.Node.Name, Network: s.Node.Network, Free: -1}
+	live := restore.Live{Node: s.Node.Name, Network: s.Node.Network, Free: restore.NotKnown}
 	participant, _ := m.Component(backupset.Participant)
 	plan.Bundle = bundle.Bundle{Dir: m.Facts.WorkingDir, Project: m.Facts.Project}
 	plan.Will = canton.LaunchOf(m.Facts, participant.Database, fallback(s))
@@ -187,6 +189,12 @@ func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m 
 	node, err := canton.Look(ctx, h.Docker, query)
 	switch {
 	case errors.Is(err, canton.ErrNoNode):
+		if folder, err := h.Docker.VolumeFolder(ctx, m.Facts.PostgresVolume); err == nil {
+			live.Free = freeNear(folder)
+		}
+		if plan.From != Local && !h.knows(ctx, s, local, m.Facts.WorkingDir) {
+			live.LaunchProblems = append(live.LaunchProblems, fmt.Sprintf("whether %s is the node's folder: only the set at %s says so, and its scripts would be run", m.Facts.WorkingDir, plan.Location))
+		}
 	case err != nil:
 		return live, err
 	default:
@@ -211,7 +219,15 @@ func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m 
 	}
 	plan.StartArgs = plan.Request.StartArgs
 	if len(plan.StartArgs) == 0 {
-		plan.StartArgs, live.LaunchProblems = plan.Will.Arguments(), plan.Will.Lost
+		plan.StartArgs, live.LaunchProblems = plan.Will.Arguments(), append(live.LaunchProblems, plan.Will.Lost...)
+		if plan.Running {
+			for _, lost := range plan.Was.Lost { // an undo starts the node as it runs now
+				live.LaunchProblems = append(live.LaunchProblems, lost+", as the node runs now")
+			}
+			if plan.Was.Auth && !plan.Will.Auth {
+				live.LaunchProblems = append(live.LaunchProblems, "whether auth shall be off: it was when the set was made, and is on now")
+			}
+		}
 	}
 	live.ScanProblem = scanProblem(ctx, canton.ScanAddress(plan.StartArgs))
 	if plan.From != Local {
@@ -223,6 +239,12 @@ func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m 
 		live.StagingFree = free - reserve(total)
 	}
 	return live, ctx.Err()
+}
+
+// knows reports whether a set on this host names that folder, too.
+func (h *Host) knows(ctx context.Context, s config.Settings, local LocalStore, folder string) bool {
+	listing, err := catalog.List(ctx, local, owner(s))
+	return err == nil && slices.ContainsFunc(listing.Sets, func(e catalog.Entry) bool { return e.Manifest.Facts.WorkingDir == folder })
 }
 
 // ask reads what the running server tells of itself and of the participant.
@@ -302,7 +324,7 @@ func (p RestorePlan) StartLine() string {
 
 // WasArgs are the arguments of start.sh with which the node ran before.
 func (p RestorePlan) WasArgs() []string {
-	if len(p.Was.Lost) > 0 && len(p.Request.StartArgs) > 0 {
+	if len(p.Request.StartArgs) > 0 && (len(p.Was.Lost) > 0 || !p.Running) {
 		return p.Request.StartArgs
 	}
 	return p.Was.Arguments()
@@ -329,15 +351,16 @@ func first(texts ...string) string {
 	return ""
 }
 
-// freeNear measures the disk of a folder that this user may not enter: /var/lib/docker is on the disk of the folders above it as a rule.
+// freeNear measures what may be used of the disk of a folder that this user may not enter: /var/lib/docker is on the disk of the folders above it as
+// a rule.
 func freeNear(folder string) int64 {
 	for at := folder; ; at = filepath.Dir(at) {
 		var disk unix.Statfs_t
 		if unix.Statfs(at, &disk) == nil {
-			return int64(disk.Bavail) * disk.Bsize
+			return int64(disk.Bavail)*disk.Bsize - reserve(int64(disk.Blocks)*disk.Bsize)
 		}
 		if at == filepath.Dir(at) {
-			return -1
+			return restore.NotKnown
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/bundle"
@@ -19,6 +20,8 @@ import (
 type RollbackRequest struct {
 	Stamp backupset.ID `json:"stamp"`        // of the rollback: names what it puts aside
 	Of    backupset.ID `json:"of,omitempty"` // stamp of the restore; empty: the newest whose old databases are still there
+
+	StartArgs []string `json:"start_args,omitempty"` // of start.sh, instead of those that the node runs with
 }
 
 // PlanRollback finds the databases that a restore put aside. The plan's halves are those that take the live names again.
@@ -44,7 +47,14 @@ func (r *Restores) PlanRollback(ctx context.Context, in RollbackRequest) (Restor
 			return err
 		}
 		plan.Was = canton.LaunchOf(facts, participant, fallback(settings))
-		plan.Will = plan.Was
+		plan.Will, plan.StartArgs = plan.Was, in.StartArgs
+		if len(in.StartArgs) == 0 {
+			plan.StartArgs = plan.Was.Arguments()
+			if !plan.Running || len(plan.Was.Lost) > 0 {
+				return fmt.Errorf("plan rollback: %w: the node does not run, or does not show how it is started (%s): start it first, or give the arguments of start.sh, each with --start-arg", errBadRequest, strings.Join(plan.Was.Lost, ", "))
+			}
+		}
+		plan.Request.StartArgs = in.StartArgs
 		for _, k := range kept {
 			if k.Purpose != restore.Before || in.Of != "" && k.Stamp != in.Of {
 				continue
@@ -83,7 +93,7 @@ func KeptDatabases(ctx context.Context, h *Host, s config.Settings) (kept []rest
 	sizes, open := map[string]int64{}, map[string]int64{}
 	for name, d := range all {
 		sizes[name] = d.Bytes
-		if d.Connect {
+		if d.Connect && !restore.Aside(name) {
 			open[name] = d.Bytes
 		}
 	}

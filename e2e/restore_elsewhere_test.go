@@ -12,7 +12,7 @@ import (
 // too.
 func TestRestore_OnAFreshHostWithANewerServer(t *testing.T) {
 	t.Parallel()
-	lost := newNode(t, testbed.Options{Flavour: testbed.Legacy, MigrationID: "4", PostgresMajor: 13})
+	lost := newNode(t, testbed.Options{Flavour: testbed.Legacy, MigrationID: "4"})
 	h := newHost(t, lost)
 	bucket := h.s3()
 	id, err := lost.ParticipantID(t.Context())

@@ -65,6 +65,13 @@ func drill(ctx workflow.Context, journal *journal, request activities.DrillReque
 		return drilled, err
 	}
 	in := activities.RestoreStep{Plan: plan}
+	defer func() { // also what a cancelled or failed drill had fetched
+		ctx, _ := workflow.NewDisconnectedContext(ctx)
+		if err := workflow.ExecuteActivity(lookClass.options(ctx, "remove what was fetched"), restores.DiscardFetched, in).Get(ctx, nil); err != nil {
+			name, text := causeOf(err)
+			journal.say(ctx, "⚠ What was fetched could not be removed: %s: %s", name, text)
+		}
+	}()
 	journal.say(ctx, "Drill of set %s from %s", plan.Set, plan.Location)
 	begin := workflow.Now(ctx)
 	err := workflow.ExecuteActivity(uploadClass.options(ctx, string(plan.Set)), restores.Fetch, in).Get(ctx, nil)
@@ -80,11 +87,17 @@ func drill(ctx workflow.Context, journal *journal, request activities.DrillReque
 		}
 		drilled.FetchS = fetched
 	}
-	if err := workflow.ExecuteActivity(sealClass.options(ctx, "record"), drills.Record, activities.RecordInput{Drilled: drilled, From: plan.From}).Get(ctx, nil); err != nil {
-		return drilled, err
+	recorded := workflow.ExecuteActivity(sealClass.options(ctx, "record"), drills.Record, activities.RecordInput{Drilled: drilled, From: plan.From}).Get(ctx, nil)
+	if recorded != nil {
+		name, text := causeOf(recorded)
+		journal.say(ctx, "⚠ The result could not be kept beside the manifest: %s: %s", name, text)
 	}
 	if drilled.Verdict == backupset.Fail {
 		return drilled, temporal.NewNonRetryableApplicationError(fmt.Sprintf("set %s at %s does not restore: %s", plan.Set, plan.Location, drilled.Detail), drilled.Problem, nil, drilled)
+	}
+	if drilled.Verdict == backupset.Unknown {
+		journal.say(ctx, "⚠ Set %s loads, and is not proven to hold what was dumped: %s", plan.Set, drilled.Detail)
+		return drilled, nil
 	}
 	journal.say(ctx, "✓ Set %s restores: %d tables, %d rows, equal to what was dumped — fetch %.0f s, load %.0f s, compare %.0f s", plan.Set, drilled.Tables, drilled.Rows, drilled.FetchS, drilled.LoadS, drilled.VerifyS)
 	return drilled, nil

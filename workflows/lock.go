@@ -12,7 +12,7 @@ import (
 	"canton-backup/activities"
 )
 
-const bodyLimit = 72 * time.Hour
+const bodyLimit = 7 * 24 * time.Hour
 
 // underLock runs body as the child that holds the node's lock and decodes its result. When another run holds it, the error is
 // of type NodeBusy at once. Cancelling the caller cancels the body.

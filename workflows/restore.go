@@ -65,6 +65,7 @@ func Restore(ctx workflow.Context, in RestoreInput) (RestoreResult, error) {
 	if err != nil {
 		return result, err
 	}
+	in.Set, in.From = string(plan.Set), plan.From // what was approved, not what is newest by then
 	err = underLock(ctx, RestoreNode, in, &result)
 	result.ApprovedBy = by
 	if err == nil {
@@ -73,13 +74,13 @@ func Restore(ctx workflow.Context, in RestoreInput) (RestoreResult, error) {
 	name, text := cause(err)
 	var failed *temporal.ChildWorkflowExecutionError
 	cancelled := ctx.Err() != nil || temporal.IsCanceledError(err)
-	if name == activities.UndoFailed || !cancelled && name != activities.NodeBusy && name != activities.RestoreRefused && errors.As(err, &failed) {
+	if name != activities.UndoFailed && !cancelled && name != activities.NodeBusy && name != activities.RestoreRefused && errors.As(err, &failed) {
 		alert := notify.Alert{What: "Restore", Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)}
 		var ended *temporal.TerminatedError
 		var late *temporal.TimeoutError
 		if errors.As(err, &ended) || errors.As(err, &late) && step(err) == "" {
-			alert.Cause += "\nnothing was undone: the node may be stopped, and databases of two restores may lie side by side"
-			alert.Next = "see canton-backup status; start the node with: " + plan.StartLine()
+			alert.Cause += "\nnothing was undone: the node may be stopped, and databases of two restores may lie side by side\nstart the node with: " + plan.StartLine()
+			alert.Next = "canton-backup status, and start the node by hand"
 		}
 		alarm(ctx, alert)
 	}
@@ -237,7 +238,7 @@ func (r *restoring) swapBack(ctx workflow.Context) error {
 func (r *restoring) start(ctx workflow.Context) error {
 	plan := r.step.Plan
 	r.say(ctx, "Starting the node...")
-	in := activities.StartInput{Bundle: plan.Bundle, ImageTag: plan.Will.Image, Args: plan.StartArgs}
+	in := activities.StartInput{Bundle: plan.Bundle, ImageTag: plan.Will.Image, Args: plan.StartArgs, Database: plan.ParticipantDB()}
 	return workflow.ExecuteActivity(startClass.options(ctx, plan.Bundle.Project), nodes.StartNode, in).Get(ctx, nil)
 }
 
@@ -250,6 +251,7 @@ func (r *restoring) result(ctx workflow.Context) RestoreResult {
 	for _, h := range plan.Halves {
 		result.Kept = append(result.Kept, h.Before)
 	}
+	_ = r.try(ctx, lookClass, "remove what was fetched", restores.DiscardFetched, r.step) // it has said so
 	r.say(ctx, "✓ Restore completed successfully, the node is healthy")
 	for _, line := range result.After {
 		r.say(ctx, "→ %s", line)
@@ -291,6 +293,9 @@ func (r *restoring) undo(ctx workflow.Context, cause error) error {
 		must(startClass, "start the node as it was", nodes.StartNode, activities.StartInput{Bundle: plan.Bundle, ImageTag: plan.Was.Image, Args: plan.WasArgs()})
 	}
 	if len(failed) > 0 {
+		// Here and not in the caller, which may be gone: the node is stopped, and somebody must hear of it.
+		alarm(ctx, notify.Alert{What: r.what(), Step: step(cause), Cause: fmt.Sprintf("%s: %s\nand not all could be undone: %s\nstart the node with: %s", name, text, strings.Join(failed, "; "), plan.WasLine()),
+			Next: activities.NextStep(activities.UndoFailed)})
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("it failed (%s: %s), and not all could be undone: %s. Start the node with: %s", name, text, strings.Join(failed, "; "), plan.WasLine()),
 			activities.UndoFailed, cause)
 	}
@@ -303,6 +308,13 @@ func (r *restoring) undo(ctx workflow.Context, cause error) error {
 		return temporal.NewCanceledError()
 	}
 	return temporal.NewNonRetryableApplicationError(text+" — undone: "+state, name, cause)
+}
+
+func (r *restoring) what() string {
+	if r.back {
+		return "Rollback"
+	}
+	return "Restore"
 }
 
 func (r *restoring) try(ctx workflow.Context, c class, what string, activity, in any) error {

@@ -93,7 +93,7 @@ func TestRestore_TakesTheStepsInOrder(t *testing.T) {
 	b := newRestoreBench(t)
 	result, err := b.run(workflows.RestoreInput{Set: "latest", Approved: true})
 	require.NoError(t, err)
-	require.Equal(t, []string{"PlanRestore", "PlanRestore", "Fetch", "StopNode", "StartPostgres", "Load validator", "Load participant", "Check", "Swap", "StartNode will"}, b.calls)
+	require.Equal(t, []string{"PlanRestore", "PlanRestore", "Fetch", "StopNode", "StartPostgres", "Load validator", "Load participant", "Check", "Swap", "StartNode will", "DiscardFetched"}, b.calls)
 	require.Equal(t, []string{"validator_before", "participant_before"}, result.Kept)
 	require.Equal(t, "user is not there", result.After[0])
 	require.Nil(t, b.alert)

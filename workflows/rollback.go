@@ -11,7 +11,8 @@ import (
 
 // RollbackInput is the input of Rollback. The zero value takes the newest restore back.
 type RollbackInput struct {
-	Of backupset.ID `json:"of,omitempty"` // stamp of the restore, as it stands in the names of the old databases
+	Of        backupset.ID `json:"of,omitempty"`         // stamp of the restore, as it stands in the names of the old databases
+	StartArgs []string     `json:"start_args,omitempty"` // of start.sh, instead of those that the node runs with
 }
 
 // RollbackResult is the result of Rollback.
@@ -24,7 +25,7 @@ type RollbackResult struct {
 func Rollback(ctx workflow.Context, in RollbackInput) (RollbackResult, error) {
 	var result RollbackResult
 	err := underLock(ctx, RollbackNode, in, &result)
-	if name, text := cause(err); err != nil && name != activities.NodeBusy && name != activities.SetNotFound && !temporal.IsCanceledError(err) {
+	if name, text := cause(err); err != nil && name != activities.NodeBusy && name != activities.UndoFailed && name != activities.SetNotFound && !temporal.IsCanceledError(err) {
 		alarm(ctx, notify.Alert{What: "Rollback", Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
 	}
 	return result, err
@@ -40,11 +41,10 @@ func RollbackNode(ctx workflow.Context, in RollbackInput) (RollbackResult, error
 		return RollbackResult{}, err
 	}
 	var plan activities.RestorePlan
-	request := activities.RollbackRequest{Stamp: backupset.NewID(workflow.Now(ctx)), Of: in.Of}
+	request := activities.RollbackRequest{Stamp: backupset.NewID(workflow.Now(ctx)), Of: in.Of, StartArgs: in.StartArgs}
 	if err := workflow.ExecuteActivity(lookClass.options(ctx, string(in.Of)), restores.PlanRollback, request).Get(ctx, &plan); err != nil {
 		return RollbackResult{}, err
 	}
-	plan.StartArgs = plan.WasArgs()
 	run := &restoring{journal: journal, step: activities.RestoreStep{Plan: plan}, back: true}
 	journal.say(ctx, "Taking the restore of %s back", plan.Set)
 	for _, step := range []func(workflow.Context) error{run.stop, run.startPostgres, run.swapBack, run.start} {

@@ -57,11 +57,12 @@ type NodeFacts struct {
 	PostgresImage   string            `json:"postgres_image"` // reference
 	PostgresImageID string            `json:"postgres_image_id"`
 	PostgresVolume  string            `json:"postgres_volume"`
-	ServerVersion   string            `json:"server_version"` // SHOW server_version
-	DataChecksums   string            `json:"data_checksums"` // on | off
-	Images          map[string]string `json:"images"`         // service -> image reference
-	ImageIDs        map[string]string `json:"image_ids"`      // service -> image digest
-	Launch          map[string]string `json:"launch"`         // start.sh flags as far as the containers show them: party_hint, participant_identifier, scan_address, sponsor_sv_address, migration_id
+	ServerVersion   string            `json:"server_version"`  // SHOW server_version
+	DataChecksums   string            `json:"data_checksums"`  // on | off
+	Roles           []string          `json:"roles,omitempty"` // of the server, without its own: a dump grants to them and does not make them
+	Images          map[string]string `json:"images"`          // service -> image reference
+	ImageIDs        map[string]string `json:"image_ids"`       // service -> image digest
+	Launch          map[string]string `json:"launch"`          // start.sh flags as far as the containers show them: party_hint, participant_identifier, scan_address, sponsor_sv_address, migration_id
 }
 
 // Manifest describes one sealed set. It is written last; without it the set does not exist.

@@ -234,11 +234,19 @@ func unreadable(v *ValidatorEvidence, p *ParticipantEvidence) string {
 	return strings.Join(why, "; ")
 }
 
+// Unproven returns the details of the checks that did not pass, joined, for an error's text.
+func Unproven(checks []Check) string {
+	return details(slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.Verdict == Pass }))
+}
+
 // Failed returns the details of the failed checks, joined, for an error's text.
 func Failed(checks []Check) string {
-	failed := slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.Verdict != Fail })
-	texts := make([]string, len(failed))
-	for i, c := range failed {
+	return details(slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.Verdict != Fail }))
+}
+
+func details(checks []Check) string {
+	texts := make([]string, len(checks))
+	for i, c := range checks {
 		texts[i] = c.Name + ": " + c.Detail
 	}
 	return strings.Join(texts, "; ")

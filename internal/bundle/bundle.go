@@ -32,6 +32,9 @@ type Bundle struct {
 
 // Check proves that the bundle has what a restore runs.
 func (b Bundle) Check() error {
+	if !filepath.IsAbs(b.Dir) || b.Project == "" {
+		return fmt.Errorf("check bundle: %w: folder %q or compose project %q is not known", ErrNoScript, b.Dir, b.Project)
+	}
 	for _, name := range []string{"compose.yaml", "start.sh", "stop.sh"} {
 		info, err := os.Stat(filepath.Join(b.Dir, name))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
@@ -57,9 +60,8 @@ func (b Bundle) Start(ctx context.Context, imageTag string, arguments []string) 
 // StartPostgres starts the PostgreSQL container and nothing else. The name of the participant's database must be given: where start.sh
 // does not set it, the container's entry point fails on an empty CREATE DATABASE and restarts in a loop (domain fact 3).
 func (b Bundle) StartPostgres(ctx context.Context, imageTag, participantDB, migrationID string) error {
-	env := append(tagged(imageTag), "PARTICIPANT_DB_NAME="+participantDB, "MIGRATION_ID="+migrationID,
-		// The database is there already, or the volume is new: either way there is no conflict to look for.
-		"ENABLE_PARTICIPANT_DB_CONFLICT_CHECK=false")
+	// Nothing but what start.sh sets too: compose would replace the container when the node is started.
+	env := append(tagged(imageTag), "PARTICIPANT_DB_NAME="+participantDB, "MIGRATION_ID="+migrationID)
 	return b.run(ctx, env, "docker", "compose", "--project-name", b.Project, "--file", filepath.Join(b.Dir, "compose.yaml"),
 		"up", "--detach", "--no-deps", "postgres-splice")
 }
@@ -81,7 +83,7 @@ func (b Bundle) run(ctx context.Context, env []string, program string, arguments
 	name := filepath.Base(program)
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	var out bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = b.Dir, append(environment(), env...), &out, &out
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = b.Dir, append(append(environment(), "COMPOSE_PROJECT_NAME="+b.Project), env...), &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = goingAway

@@ -29,6 +29,9 @@ func ServerFacts(ctx context.Context, s Session, facts *backupset.NodeFacts) (ma
 	if facts.DataChecksums, err = s.Query(ctx, "SHOW data_checksums"); err != nil {
 		return nil, err
 	}
+	if err := s.QueryJSON(ctx, `SELECT coalesce(json_agg(rolname ORDER BY 1), '[]') FROM pg_roles WHERE rolname !~ '^pg_'`, &facts.Roles); err != nil {
+		return nil, err
+	}
 	all := map[string]int64{}
 	err = s.QueryJSON(ctx, `SELECT coalesce(json_object_agg(datname, pg_database_size(oid)), '{}') FROM pg_database WHERE NOT datistemplate AND datallowconn AND datname <> 'postgres'`, &all)
 	return all, err

@@ -1,7 +1,6 @@
 package canton
 
 import (
-	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -49,7 +48,9 @@ func LaunchOf(f backupset.NodeFacts, participantDB string, settings Fallback) La
 	}
 	if image := f.Images["validator"]; image != "" {
 		if colon := strings.LastIndex(image, ":"); colon > strings.LastIndex(image, "/") {
-			l.Image = image[colon+1:]
+			if tag := image[colon+1:]; tagPattern.MatchString(tag) {
+				l.Image = tag
+			}
 		}
 	}
 	if f.ConfigFiles == "" {
@@ -58,6 +59,7 @@ func LaunchOf(f backupset.NodeFacts, participantDB string, settings Fallback) La
 	}
 	for _, file := range strings.Split(f.ConfigFiles, ",") {
 		switch filepath.Base(file) {
+		case ".", "compose.yaml", "compose-traffic-topups.yaml", "compose-restore-from-id.yaml":
 		case "compose-disable-auth.yaml":
 			l.Auth = false
 		case "compose-bft-custom.yaml":
@@ -70,6 +72,8 @@ func LaunchOf(f backupset.NodeFacts, participantDB string, settings Fallback) La
 			if l.Network == "" {
 				l.Lost = append(l.Lost, "the Docker network (-n)")
 			}
+		default:
+			l.Lost = append(l.Lost, "what made start.sh use "+filepath.Base(file))
 		}
 	}
 	if l.Sponsor == "" {
@@ -114,20 +118,30 @@ func ScanAddress(args []string) string {
 	return first(value["-C"], value["-c"], strings.Replace(value["-s"], "https://sv", "https://scan", 1))
 }
 
-// CommandLine is what an operator types to start the node of that bundle by hand.
+// CommandLine is what an operator types to start the node of that bundle by hand. Whatever a shell could take for its own is quoted: the parts may
+// come from a manifest.
 func CommandLine(dir, imageTag string, args []string) string {
-	words := []string{filepath.Join(dir, "start.sh")}
+	words := []string{shellWord(filepath.Join(dir, "start.sh"))}
 	for _, arg := range args {
-		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool { return strings.ContainsRune(" '\"$\\&;<>|*?()", r) }) {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		words = append(words, arg)
+		words = append(words, shellWord(arg))
 	}
 	line := strings.Join(words, " ")
 	if imageTag != "" {
-		line = fmt.Sprintf("IMAGE_TAG=%s %s", imageTag, line)
+		line = "IMAGE_TAG=" + shellWord(imageTag) + " " + line
 	}
 	return line
+}
+
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// shellWord makes one word for a POSIX shell.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func first(texts ...string) string {

@@ -134,6 +134,8 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &settings):
 		return ExitUsage
+	case errors.As(err, &failure) && failure.Type() == activities.UndoFailed:
+		return ExitFailed // although it may have begun with a cancellation
 	case temporal.IsCanceledError(err), errors.Is(err, context.Canceled):
 		return ExitCancelled
 	case errors.As(err, &failure):

@@ -21,6 +21,7 @@ import (
 
 func newRollback(c *command) *cobra.Command {
 	var yes bool
+	var startArgs []string
 	cmd := &cobra.Command{
 		Use: "rollback [STAMP]", Short: "Take a restore back: the databases that it put aside get their names again", Args: cobra.MaximumNArgs(1),
 		Long: `Take a restore back: the databases that it put aside get their names again, and what it had brought is put aside in turn.
@@ -33,14 +34,15 @@ STAMP is that of the restore, as it stands in the names of the old databases (se
 					return &exitError{ExitUsage, err}
 				}
 			}
-			return c.runRollback(cmd.Context(), of, yes)
+			return c.runRollback(cmd.Context(), of, startArgs, yes)
 		},
 	}
+	cmd.Flags().StringArrayVar(&startArgs, "start-arg", nil, "argument of start.sh; give all of them, each with its own --start-arg, when the node does not run")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
 
-func (c *command) runRollback(ctx context.Context, of backupset.ID, yes bool) error {
+func (c *command) runRollback(ctx context.Context, of backupset.ID, startArgs []string, yes bool) error {
 	s, err := c.settings()
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func (c *command) runRollback(ctx context.Context, of backupset.ID, yes bool) er
 			}
 		}
 		var result workflows.RollbackResult
-		if err := c.run(ctx, s, workflows.Rollback, "rollback", workflows.RollbackInput{Of: k.Stamp}, &result); err != nil {
+		if err := c.run(ctx, s, workflows.Rollback, "rollback", workflows.RollbackInput{Of: k.Stamp, StartArgs: startArgs}, &result); err != nil {
 			return err
 		}
 		return c.print(result, func(w io.Writer) error { _, err := fmt.Fprintln(w, result.Of); return err })

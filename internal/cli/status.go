@@ -188,6 +188,8 @@ func printStatus(w io.Writer, st status) error {
 		p.linef("  drill  NONE    nothing has proven yet that a set restores: canton-backup drill")
 	case d.Verdict == backupset.Fail:
 		p.linef("  drill  FAILED  set %s of %s: %s: %s", d.Set, d.From, d.Problem, d.Detail)
+	case d.Verdict != backupset.Pass:
+		p.linef("  drill  UNKNOWN set %s of %s restores, and is not proven equal: %s", d.Set, d.From, d.Detail)
 	default:
 		p.linef("  drill  OK      set %s of %s restores, tried %s ago; a restore takes %.0f s", d.Set, d.From, age(time.Since(d.Finished)), d.FetchS+d.LoadS)
 	}

@@ -179,6 +179,17 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	return one, nil
 }
 
+// VolumeFolder is where a volume lies on this host.
+func (c *Client) VolumeFolder(ctx context.Context, name string) (string, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	v, err := c.api.VolumeInspect(ctx, name)
+	if err != nil {
+		return "", wrap(ctx, "inspect volume "+name, err)
+	}
+	return v.Mountpoint, nil
+}
+
 // Words are the last lines that a container wrote, for an error's text; empty when they cannot be had.
 func (c *Client) Words(ctx context.Context, id string) string {
 	ctx, cancel := c.bounded(ctx)

@@ -38,6 +38,20 @@ func (c *Console) Create(ctx context.Context, name, locale string) error {
 	return nil
 }
 
+// EnsureRoles makes the roles that are missing, without a password and without the right to log in: a dump grants to roles and does not make them.
+func (c *Console) EnsureRoles(ctx context.Context, names []string) error {
+	for _, name := range names {
+		there, err := c.Query(ctx, "SELECT count(*) FROM pg_roles WHERE rolname = "+Literal(name))
+		if err == nil && there == "0" {
+			err = c.send(ctx, "CREATE ROLE "+Identifier(name)+" NOLOGIN")
+		}
+		if err != nil {
+			return fmt.Errorf("make role %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // Drop removes a database and whoever is connected to it. Absent is success.
 func (c *Console) Drop(ctx context.Context, name string) error {
 	all, err := c.Databases(ctx)
@@ -94,6 +108,14 @@ func (c *Console) RenameAll(ctx context.Context, renames []Rename) (err error) {
 			return fail(fmt.Errorf("%w: %w", ErrInUse, err))
 		}
 		return fail(err)
+	}
+	return nil
+}
+
+// Open allows connections to a database, as is the rule.
+func (c *Console) Open(ctx context.Context, name string) error {
+	if err := c.try(ctx, "ALTER DATABASE "+Identifier(name)+" WITH ALLOW_CONNECTIONS true"); err != nil {
+		return fmt.Errorf("open database %q to clients: %w", name, err)
 	}
 	return nil
 }

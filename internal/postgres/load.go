@@ -30,7 +30,7 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 	dump := sqltext.NewSplitter(text)
 	before, setup, err := dump.Before()
 	if err != nil {
-		return fmt.Errorf("load: %w", err)
+		return fmt.Errorf("load: %w", dumpError(err))
 	}
 	release := released(setup)
 	if err := c.psql(ctx, "definitions", bytes.NewReader(before), bytes.NewReader(release)); err != nil {
@@ -39,14 +39,10 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 	blocks := make(chan sqltext.Block)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := dump.Rows(groupCtx, blocks)
-		if errors.Is(err, sqltext.ErrCut) {
-			err = fmt.Errorf("%w: %w", ErrTruncated, err)
+		if err := dump.Rows(groupCtx, blocks); err != nil {
+			return fmt.Errorf("load: %w", dumpError(err))
 		}
-		if err != nil && groupCtx.Err() == nil {
-			return fmt.Errorf("load: %w", err)
-		}
-		return err
+		return nil
 	})
 	for i := range loaders {
 		group.Go(func() error {
@@ -62,6 +58,17 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 		return fmt.Errorf("load: %w: the last line of pg_dump is missing", ErrTruncated)
 	}
 	return c.psql(ctx, "indexes", bytes.NewReader(setup), bytes.NewReader(after))
+}
+
+// dumpError names what is wrong with a dump's text.
+func dumpError(err error) error {
+	switch {
+	case errors.Is(err, sqltext.ErrCut):
+		return fmt.Errorf("%w: %w", ErrTruncated, err)
+	case errors.Is(err, sqltext.ErrCommand):
+		return fmt.Errorf("%w: %w", ErrLoad, err)
+	}
+	return err
 }
 
 // released is the line that ends psql's restricted mode, in which a dump since August 2025 runs: each part of it needs its own.
@@ -141,7 +148,11 @@ func (c *Console) psql(ctx context.Context, name string, parts ...io.Reader) err
 	r := <-ended
 	switch {
 	case r.exit != 0 && ctx.Err() == nil:
-		return failure("load", r.stderr, fmt.Errorf("%w: psql exit code %d", ErrLoad, r.exit)) // the copy broke because psql ended
+		cause := ErrLoad // the copy broke because psql ended
+		if known := classify(r.stderr); errors.Is(known, ErrNoSpace) || errors.Is(known, ErrUnreachable) {
+			cause = known // the words of the dump's own statements must not pass for ours: "role ... does not exist"
+		}
+		return fmt.Errorf("load: %w: %s", cause, r.stderr)
 	case ctx.Err() != nil:
 		return fmt.Errorf("load: %w", context.Cause(ctx))
 	case r.err != nil:

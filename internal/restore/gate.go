@@ -4,6 +4,7 @@ package restore
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,9 @@ type Gate struct {
 	Overridden bool   `json:"overridden,omitempty"`
 }
 
+// NotKnown is a number of bytes that could not be found out.
+const NotKnown = math.MinInt64
+
 // Live is what the node is now, as far as it can be asked. Empty fields are not known.
 type Live struct {
 	Node           string   // of the settings
@@ -60,7 +64,7 @@ type Live struct {
 	ParticipantDB  string   // that the containers use
 	Synchronizers  []string // physical ids of the active connections
 	ServerVersion  string
-	Free           int64 // bytes on the disk of the server's volume, -1 when not known
+	Free           int64 // bytes that may be used of the disk of the server's volume, NotKnown when they cannot be measured
 	StagingFree    int64 // bytes for the copy that is fetched
 	ToFetch        int64 // bytes, 0 when the set is on this host
 	BundleProblem  string
@@ -117,8 +121,8 @@ func Closed(m backupset.Manifest, live Live, now time.Time, override []string) [
 	for _, c := range m.Components {
 		need += Size(c)
 	}
-	if live.Free >= 0 && live.Free < need+need/10 {
-		add(GateDisk, "the restored databases need about %d MB beside the old ones, %d MB are free", need>>20, live.Free>>20)
+	if live.Free != NotKnown && live.Free < need+need/10+live.ToFetch {
+		add(GateDisk, "the restored databases need about %d MB beside the old ones, and what is fetched, %d MB; %d MB may be used", (need+need/10)>>20, live.ToFetch>>20, live.Free>>20)
 	}
 	if live.ToFetch > 0 && live.StagingFree < live.ToFetch {
 		add(GateDisk, "%d MB are to be fetched, %d MB are free for them", live.ToFetch>>20, live.StagingFree>>20)

@@ -74,7 +74,7 @@ func TestClosed(t *testing.T) {
 // What is not known closes no gate: a restore is for nodes that cannot be asked.
 func TestClosed_DeadNode(t *testing.T) {
 	m, _ := good()
-	require.Empty(t, restore.Closed(m, restore.Live{Node: "n", Network: "mainnet", Free: -1}, now, nil))
+	require.Empty(t, restore.Closed(m, restore.Live{Node: "n", Network: "mainnet", Free: restore.NotKnown}, now, nil))
 	_, live := good()
 	live.Synchronizers = []string{"other-domain::1220ab::35-9", "odd"}
 	require.Empty(t, restore.Closed(m, live, now, nil), "another synchronizer, not a later one")
@@ -84,7 +84,7 @@ func TestFindKept(t *testing.T) {
 	long := "participant-with-a-name-that-is-longer-than-most-äöü"
 	stamp := backupset.ID("20261125_000000")
 	require.LessOrEqual(t, len(restore.Name(long, restore.Before, stamp)), 63)
-	all := map[string]int64{"validator": 1, long: 2, "other_before_20261125_000000": 9, "validator_before_2026": 9, "validator_restore_20261125_000000": 9}
+	all := map[string]int64{"validator": 1, long: 2, "other_before_20261125_000000": 9, "validator_before_2026": 9, "validator_restore_20261125": 9}
 	for _, live := range []string{"validator", long} {
 		all[restore.Name(live, restore.Before, stamp)] = 10
 		all[restore.Name(live, restore.Undone, "20261125_000001")] = 20

@@ -13,7 +13,7 @@ type Purpose string
 
 // The purposes, as they stand in the databases' names: <live>_<purpose>_<stamp of the restore>.
 const (
-	Loading Purpose = "restore" // being loaded and checked
+	Loading Purpose = "restore" // being loaded and checked; left over when a restore was terminated
 	Before  Purpose = "before"  // what a restore replaced
 	Undone  Purpose = "undone"  // what a rollback took away again
 )
@@ -54,7 +54,10 @@ func (k Kept) Bytes() int64 {
 	return total
 }
 
-var keptName = regexp.MustCompile(`_(before|undone)_([0-9]{8}_[0-9]{6})$`)
+var keptName = regexp.MustCompile(`_(restore|before|undone)_([0-9]{8}_[0-9]{6})$`)
+
+// Aside reports whether a database of that name stands beside a live one, and is none itself.
+func Aside(name string) bool { return keptName.MatchString(name) }
 
 // FindKept finds among a server's databases (name, bytes) those that restores and rollbacks left of the live ones, newest first.
 func FindKept(all map[string]int64, live []string) []Kept {

@@ -11,6 +11,9 @@ import (
 // ErrCut: the text ends in the middle of a table's rows.
 var ErrCut = errors.New("text ends within the rows of a table")
 
+// ErrCommand: the text holds a command to psql itself, which pg_dump does not write: it could connect to another database, or run a program.
+var ErrCommand = errors.New("text holds a command to psql")
+
 const (
 	blockSize = 1 << 20 // of rows that go to one session at a time
 	textLimit = 64 << 20
@@ -95,6 +98,9 @@ func (s *Splitter) outside(text *[]byte) error {
 		if _, isCopy := copies(bytes.TrimSuffix(line, newline)); isCopy {
 			s.header = bytes.Clone(line)
 			return nil
+		}
+		if len(line) > 0 && line[0] == '\\' && !bytes.HasPrefix(line, []byte(`\restrict `)) && !bytes.HasPrefix(line, []byte(`\unrestrict `)) {
+			return fmt.Errorf("split dump: %w: %.60q", ErrCommand, line)
 		}
 		if *text = append(*text, line...); len(*text) > textLimit {
 			return fmt.Errorf("split dump: more than %d MB of text that is no rows", textLimit>>20)

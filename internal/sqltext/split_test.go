@@ -75,6 +75,12 @@ func TestSplitter(t *testing.T) {
 	}
 	_, err = together(t, strings.NewReader(dump[:strings.Index(dump, "\\\\.")]))
 	require.ErrorIs(t, err, sqltext.ErrCut)
+	for _, command := range []string{"\\connect other\n", "\\! cat pgpass\n", "\\.\n"} {
+		_, err = together(t, strings.NewReader(strings.Replace(dump, "SELECT pg_catalog.setval", command+"SELECT pg_catalog.setval", 1)))
+		require.ErrorIs(t, err, sqltext.ErrCommand)
+		_, err = together(t, strings.NewReader(command+dump))
+		require.ErrorIs(t, err, sqltext.ErrCommand)
+	}
 	_, err = together(t, iotest.TimeoutReader(strings.NewReader(dump)))
 	require.ErrorIs(t, err, iotest.ErrTimeout)
 }
