@@ -85,7 +85,6 @@ func released(setup []byte) []byte {
 type rows struct {
 	blocks <-chan sqltext.Block
 	header []byte
-	buf    []byte
 }
 
 // WriteTo implements io.WriterTo.
