@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (n *Nodes) serverReady(ctx context.Context, owner, folder string, p Restore
 	case !server.Running && !server.StartedAt.IsZero() && time.Since(server.StartedAt) > 5*time.Second:
 		return fmt.Errorf("start postgres: %w: container %s ended: %s", errUnhealthy, server.Name, n.Docker.Words(ctx, server.ID))
 	case !server.Running || server.Health != "" && server.Health != "healthy":
-		return fmt.Errorf("%w: %s is %s", errNotYet, server.Name, first(server.Health, "not running"))
+		return fmt.Errorf("%w: %s is %s", errNotYet, server.Name, cmp.Or(server.Health, "not running"))
 	}
 	console, err := node.Server(n.Docker, owner, folder).Console(ctx, "postgres", string(p.Request.Stamp)+" ready")
 	if errors.Is(err, postgres.ErrUnreachable) {
@@ -297,7 +298,7 @@ func (n *Nodes) healthy(ctx context.Context, in StartInput) (string, error) {
 		case c.Restarts >= crashes:
 			return "", fmt.Errorf("start node: %w: container %s ended %d times: %s", errUnhealthy, c.Name, c.Restarts, n.Docker.Words(ctx, c.ID))
 		case !c.Running || c.Health != "" && c.Health != "healthy":
-			missing = fmt.Sprintf("container %s is %s", c.Name, first(c.Health, "not running"))
+			missing = fmt.Sprintf("container %s is %s", c.Name, cmp.Or(c.Health, "not running"))
 		}
 	}
 	// A wrong -m starts a healthy node on another database (domain R23).

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m 
 		plan.Bundle = bundle.Bundle{Dir: facts.WorkingDir, Project: facts.Project}
 		live.ParticipantDB = node.ParticipantDB()
 		plan.Running = node.Participant != nil && node.Participant.Running
-		plan.Was = canton.LaunchOf(facts, first(live.ParticipantDB, participant.Database), fallback(s))
+		plan.Was = canton.LaunchOf(facts, cmp.Or(live.ParticipantDB, participant.Database), fallback(s))
 		plan.Will.Image = plan.Was.Image
 		for _, folder := range node.Postgres.Folders {
 			live.Free = freeNear(folder)
@@ -340,15 +341,6 @@ func age(d time.Duration) string {
 		return d.Round(time.Minute).String()
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 // freeNear measures what may be used of the disk of a folder that this user may not enter: /var/lib/docker is on the disk of the folders above it as

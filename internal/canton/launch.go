@@ -1,6 +1,7 @@
 package canton
 
 import (
+	"cmp"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -34,8 +35,8 @@ var numbered = regexp.MustCompile(`^participant-([0-9]+)$`)
 // -m is what start.sh makes that name of.
 func LaunchOf(f backupset.NodeFacts, participantDB string, settings Fallback) Launch {
 	l := Launch{
-		Sponsor: first(f.Launch["sponsor_sv_address"], settings.Sponsor), Scan: first(f.Launch["scan_address"], settings.Scan),
-		PartyHint: first(f.Launch["party_hint"], settings.PartyHint),
+		Sponsor: cmp.Or(f.Launch["sponsor_sv_address"], settings.Sponsor), Scan: cmp.Or(f.Launch["scan_address"], settings.Scan),
+		PartyHint: cmp.Or(f.Launch["party_hint"], settings.PartyHint),
 		Network:   f.Launch["docker_network"], Sequencer: f.Launch["sequencer_address"], AllHosts: f.Launch["bind_all"] == "true", Auth: true,
 	}
 	if m := numbered.FindStringSubmatch(participantDB); m != nil {
@@ -115,7 +116,7 @@ func ScanAddress(args []string) string {
 			value[args[i]] = args[i+1]
 		}
 	}
-	return first(value["-C"], value["-c"], strings.Replace(value["-s"], "https://sv", "https://scan", 1))
+	return cmp.Or(value["-C"], value["-c"], strings.Replace(value["-s"], "https://sv", "https://scan", 1))
 }
 
 // CommandLine is what an operator types to start the node of that bundle by hand. Whatever a shell could take for its own is quoted: the parts may
@@ -142,13 +143,4 @@ func shellWord(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
