@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"canton-backup/internal/process"
 )
 
 // output runs a command to its end; its error carries what the command said.
@@ -44,22 +44,15 @@ func startChild(cmd *exec.Cmd, log string) (*child, error) {
 	}
 	defer file.Close() // the child has its own
 	cmd.Stdout, cmd.Stderr = file, file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// The signal comes when the thread that started the child ends, so this one has to live as long.
-		runtime.LockOSThread()
-		defer close(c.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			c.err = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	ended, err := process.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}
+	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		c.err = <-ended
+	}()
 	return c, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/process"
 	"canton-backup/internal/testkit/child"
 	"canton-backup/internal/testkit/s3server"
 	"canton-backup/internal/testkit/sshd"
@@ -295,15 +296,24 @@ func (h *host) launchWorker() *worker {
 	h.t.Helper()
 	w := &worker{h: h, cmd: exec.Command(filepath.Join("..", "bin", "canton-backup-worker")), log: &syncBuffer{}, done: make(chan struct{})}
 	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = h.environment(), w.log, w.log
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(h.t, w.cmd.Start())
+	ended, err := process.Start(w.cmd)
+	require.NoError(h.t, err)
 	go func() {
-		_ = w.cmd.Wait() // the state is read where it matters
+		<-ended // the state is read where it matters
 		close(w.done)
 	}()
-	h.t.Cleanup(w.kill)
+	h.t.Cleanup(func() {
+		gone := w.ended()
+		w.kill()
+		if h.t.Failed() {
+			h.t.Logf("worker %d (ended before the test: %t, %v) printed:\n%s", w.cmd.Process.Pid, gone, w.cmd.ProcessState, lastOf(w.log.String()))
+		}
+	})
 	return w
 }
+
+// lastOf is the end of a long text.
+func lastOf(text string) string { return text[max(0, len(text)-6000):] }
 
 func (w *worker) ended() bool {
 	select {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"canton-backup/internal/process"
 )
 
 // ErrNoScript: the folder, or a script that should be in it, is not there.
@@ -84,10 +86,10 @@ func (b Bundle) run(ctx context.Context, env []string, program string, arguments
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	var out bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = b.Dir, append(append(environment(), "COMPOSE_PROJECT_NAME="+b.Project), env...), &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = goingAway
-	err := cmd.Run()
+	err := process.Run(cmd)
 	text := strings.TrimSpace(out.String())
 	if len(text) > lastWords {
 		text = "..." + text[len(text)-lastWords:]

@@ -32,8 +32,8 @@ const (
 // Cluster is a running server with its database.
 type Cluster struct {
 	address  string
-	server   *process
-	postgres *process
+	server   *daemon
+	postgres *daemon
 }
 
 // Start builds the server when .tools/bin lacks it, makes a database in dir and runs both. The namespace "default" exists

@@ -15,7 +15,7 @@ import (
 
 // postgres is a database server of our own.
 type postgres struct {
-	process *process
+	process *daemon
 	port    int
 }
 

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"canton-backup/internal/process"
 )
 
 const stopTimeout = 20 * time.Second
@@ -26,15 +28,15 @@ type program struct {
 	signal syscall.Signal      // that asks it to end; 0 means SIGTERM
 }
 
-// process is a running program.
-type process struct {
+// daemon is a running program.
+type daemon struct {
 	cmd    *exec.Cmd
 	log    string
 	signal syscall.Signal
 	done   chan struct{} // closed when it ended
 }
 
-func startProcess(p program) (*process, error) {
+func startProcess(p program) (*daemon, error) {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", p.path, err)
@@ -45,18 +47,18 @@ func startProcess(p program) (*process, error) {
 	if cmd.Env == nil {
 		cmd.Env = []string{}
 	}
-	// A test that is killed takes its servers with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.owner, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.owner}
+	ended, err := process.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.path, err)
 	}
-	run := &process{cmd: cmd, log: p.log, signal: p.signal, done: make(chan struct{})}
+	run := &daemon{cmd: cmd, log: p.log, signal: p.signal, done: make(chan struct{})}
 	if run.signal == 0 {
 		run.signal = syscall.SIGTERM
 	}
 	go func() {
 		defer close(run.done)
-		_ = cmd.Wait() // what it died of is in its log
+		<-ended // what it died of is in its log
 	}()
 	return run, nil
 }
@@ -64,7 +66,7 @@ func startProcess(p program) (*process, error) {
 var errEnded = errors.New("it ended")
 
 // await calls ready until it returns nil. It gives up when the process ends or ctx does, and quotes the log.
-func (p *process) await(ctx context.Context, what string, ready func() error) error {
+func (p *daemon) await(ctx context.Context, what string, ready func() error) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -82,7 +84,7 @@ func (p *process) await(ctx context.Context, what string, ready func() error) er
 	}
 }
 
-func (p *process) lastLines() string {
+func (p *daemon) lastLines() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
@@ -95,7 +97,7 @@ func tail(text []byte) string {
 	return string(text[max(0, len(text)-most):])
 }
 
-func (p *process) stop() error {
+func (p *daemon) stop() error {
 	if p == nil {
 		return nil
 	}

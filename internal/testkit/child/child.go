@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/process"
 )
 
 // Start runs the command until the test ends. The kernel kills the child when the test process dies, however it dies. What the child
@@ -22,20 +24,9 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	log, err := os.Create(filepath.Join(t.TempDir(), "child.log"))
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The death signal comes when the starting thread ends, so this thread must live as long as the child.
-		runtime.LockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-	}()
-	require.NoError(t, <-started, "start %s", cmd.Path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ended, err := process.Start(cmd)
+	require.NoError(t, err, "start %s", cmd.Path)
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
