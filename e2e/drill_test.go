@@ -15,11 +15,29 @@ import (
 	"canton-backup/testbed"
 )
 
+// everyShape makes tables whose rows a restore loads in every way that it knows, several blocks of each: the drill then proves that they all arrive.
+const everyShape = `
+CREATE TABLE participant.every_shape (n bigint, b bytea, t text, v varchar(90), s smallint, i integer, o boolean, j jsonb);
+INSERT INTO participant.every_shape
+ SELECT CASE n % 4 WHEN 0 THEN 9223372036854775807 WHEN 1 THEN -9223372036854775808 WHEN 2 THEN n END,
+  CASE n % 5 WHEN 0 THEN '' WHEN 1 THEN NULL ELSE decode(repeat(md5(n::text), 20), 'hex') END,
+  CASE n % 6 WHEN 0 THEN '' WHEN 1 THEN '\N' WHEN 2 THEN '\.' WHEN 3 THEN E'tab\there\nline\r\b\f\v\\ é 漢 ' || n WHEN 4 THEN repeat('x', 300) END,
+  CASE n % 3 WHEN 0 THEN md5(n::text) WHEN 1 THEN '' END, (n - 32768)::smallint, -n::integer, CASE n % 3 WHEN 0 THEN true WHEN 1 THEN false END,
+  CASE WHEN n % 2 = 0 THEN jsonb_build_object('a\b', E'c\nd"', 'n', n) END
+ FROM generate_series(0::bigint, 9999) n;
+CREATE TABLE participant."Odd ""name" (gone integer, "select" bytea, twice bigint GENERATED ALWAYS AS (octet_length("select") * 2) STORED, "a ' b" text);
+ALTER TABLE participant."Odd ""name" DROP COLUMN gone;
+INSERT INTO participant."Odd ""name" ("select", "a ' b") SELECT decode(repeat(md5(n::text), 20), 'hex'), n::text FROM generate_series(1, 5000) n;
+CREATE TABLE participant.other_shapes (b bytea, at timestamptz, list integer[], x numeric, f double precision, c char(3), u uuid);
+INSERT INTO participant.other_shapes
+ SELECT decode(repeat(md5(n::text), 20), 'hex'), now(), ARRAY[n, NULL], n / 7.0, 1 / (n + 1)::float, 'a', md5(n::text)::uuid FROM generate_series(0, 4999) n`
+
 // A drill of a good set passes; one of a set that looks good and is not, fails with the right name, alerts once, and is recorded beside the manifest. The
 // node is not touched either way.
 func TestDrill(t *testing.T) {
 	t.Parallel()
 	node := newNode(t, testbed.Options{FillMB: 5})
+	sqlOf(t, node, node.ParticipantDB(), everyShape)
 	first := newHost(t, node)
 	older, set := first.backup(), first.backup()
 	started := first.startedAt(t)

@@ -24,7 +24,6 @@ const (
 type Splitter struct {
 	text   io.Reader
 	buf    []byte // unread text
-	spare  []byte // where buf begins to be filled
 	ended  bool
 	header []byte // COPY line of the table whose rows come next
 	rest   []byte // what stands between and after the tables
@@ -37,6 +36,7 @@ func NewSplitter(text io.Reader) *Splitter { return &Splitter{text: text} }
 type Block struct {
 	Header []byte // "COPY table (columns) FROM stdin;\n"
 	Rows   []byte // whole lines
+	Part   int    // which block of its table this is, the first is 0
 }
 
 // Before returns the text before the first row, and of it the lines that set up a session: every session that loads needs them.
@@ -59,7 +59,7 @@ func (s *Splitter) Rows(ctx context.Context, blocks chan<- Block) error {
 	defer close(blocks)
 	for s.header != nil {
 		more := true
-		for more {
+		for part := 0; more; part++ {
 			rows, again, err := s.block()
 			if err != nil {
 				return err
@@ -68,7 +68,7 @@ func (s *Splitter) Rows(ctx context.Context, blocks chan<- Block) error {
 				continue
 			}
 			select {
-			case blocks <- Block{Header: s.header, Rows: rows}:
+			case blocks <- Block{Header: s.header, Rows: rows, Part: part}:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -127,40 +127,54 @@ func (s *Splitter) line() ([]byte, error) {
 	}
 }
 
-var endOfRows = []byte("\\.\n")
+var (
+	endOfRows   = []byte("\\.\n")
+	nextCopyEnd = []byte("\n\\.")
+)
 
-// block returns whole rows, in memory of their own, and whether more may follow; the line that ends the rows is taken, not returned.
+// block returns whole rows, which nobody will write over, and whether more may follow; the line that ends the rows is taken, not returned.
 func (s *Splitter) block() (rows []byte, more bool, err error) {
-	for {
-		end, last := s.rowsEnd()
-		if last {
-			rows = bytes.Clone(s.buf[:end])
-			s.buf = s.buf[end+len(endOfRows):]
-			return rows, false, nil
+	for want := blockSize; ; want *= 2 { // a long row is not looked through at each read
+		for len(s.buf) < want && err == nil {
+			err = s.fill()
 		}
-		if end >= blockSize/2 {
-			rows = bytes.Clone(s.buf[:end])
-			s.buf = s.buf[end:]
-			return rows, true, nil
-		}
-		if err := s.fill(); errors.Is(err, io.EOF) {
-			return nil, false, fmt.Errorf("split dump: %w", ErrCut)
-		} else if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, false, err
+		}
+		end, last, wrong := s.rowsEnd()
+		switch {
+		case wrong != nil:
+			return nil, false, wrong
+		case last:
+			rows, s.buf = s.buf[:end:end], s.buf[end+len(endOfRows):]
+			return rows, false, nil
+		case end > 0:
+			rows, s.buf = s.buf[:end:end], s.buf[end:]
+			return rows, true, nil
+		case err != nil:
+			return nil, false, fmt.Errorf("split dump: %w", ErrCut)
 		}
 	}
 }
 
-// rowsEnd finds where the whole rows in the buffer end, and whether the line that ends the table stands there.
-func (s *Splitter) rowsEnd() (end int, last bool) {
-	if bytes.HasPrefix(s.buf, endOfRows) {
-		return 0, true
+// rowsEnd finds where the whole rows in the buffer end, and whether the line that ends the table stands there. No row begins as that line
+// does: the server writes a backslash in a row as two. psql would take such a line for the end as well, carriage return and all, and
+// what follows for commands.
+func (s *Splitter) rowsEnd() (end int, last bool, err error) {
+	if bytes.HasPrefix(s.buf, copyEnd) {
+		end = 0
+	} else if end = bytes.Index(s.buf, nextCopyEnd) + 1; end == 0 {
+		// The buffer may end within that line; what is left of it comes with the next fill.
+		return bytes.LastIndexByte(s.buf, '\n') + 1, false, nil
 	}
-	if at := bytes.Index(s.buf, []byte("\n\\.\n")); at >= 0 {
-		return at + 1, true
+	rest := s.buf[end:]
+	if bytes.HasPrefix(rest, endOfRows) {
+		return end, true, nil
 	}
-	// A row may begin like the last line, and the rest of it not be here yet; cut before it.
-	return bytes.LastIndexByte(s.buf, '\n') + 1, false
+	if len(rest) < len(endOfRows) {
+		return end, false, nil
+	}
+	return 0, false, fmt.Errorf("split dump: %w: a row begins with %.20q", ErrCommand, rest)
 }
 
 // fill reads more text behind what is unread. io.EOF when there is no more.
@@ -168,12 +182,10 @@ func (s *Splitter) fill() error {
 	if s.ended {
 		return io.EOF
 	}
-	if cap(s.buf)-len(s.buf) < blockSize/2 { // the unread part moves to the front of a buffer that has room
-		need := len(s.buf) + blockSize
-		if cap(s.spare) < need || len(s.buf) > 0 && &s.buf[0] == &s.spare[:1][0] {
-			s.spare = make([]byte, 0, 2*need)
-		}
-		s.buf = append(s.spare[:0], s.buf...)
+	if cap(s.buf)-len(s.buf) < blockSize/8 { // the unread part moves to a buffer that has room; what was read stays for those who have it
+		roomy := make([]byte, len(s.buf), 2*(len(s.buf)+blockSize))
+		copy(roomy, s.buf)
+		s.buf = roomy
 	}
 	n, err := s.text.Read(s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+n]

@@ -81,6 +81,12 @@ func TestSplitter(t *testing.T) {
 		_, err = together(t, strings.NewReader(command+dump))
 		require.ErrorIs(t, err, sqltext.ErrCommand)
 	}
+	for _, row := range []string{"\\.x\n", "\\.\r\n", "\\. \n"} { // psql takes the second for the end of the rows
+		for _, before := range []string{"", "1\n"} {
+			_, err = together(t, strings.NewReader("COPY a.t (c) FROM stdin;\n"+before+row+"\\! cat pgpass\n\\.\n"))
+			require.ErrorIs(t, err, sqltext.ErrCommand, "%q", before+row)
+		}
+	}
 	_, err = together(t, iotest.TimeoutReader(strings.NewReader(dump)))
 	require.ErrorIs(t, err, iotest.ErrTimeout)
 }
@@ -92,7 +98,7 @@ func TestSplitter_LosesNothing(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "tables") {
 			text.WriteString("-- a line\n\nCOPY a." + rapid.StringMatching(`[a-z]{2}`).Draw(t, "name") + " (c) FROM stdin;\n")
 			for range rapid.IntRange(0, 8).Draw(t, "rows") {
-				text.WriteString(rapid.StringMatching(`[0-9a-f\\.]{0,5}`).Draw(t, "row") + strings.Repeat("x", rapid.SampledFrom([]int{1, 1, 100, 600 << 10}).Draw(t, "length")) + "\n")
+				text.WriteString(rapid.StringMatching(`(\\\\|\\N|[0-9a-f.]){0,5}`).Draw(t, "row") + strings.Repeat("x", rapid.SampledFrom([]int{1, 1, 100, 600 << 10}).Draw(t, "length")) + "\n")
 			}
 			text.WriteString("\\.\n")
 		}
