@@ -174,10 +174,8 @@ func roomFor(node canton.Node, p RestorePlan) error {
 	for _, h := range p.Halves {
 		need += restore.Size(h.Component)
 	}
-	for _, folder := range node.Postgres.Folders {
-		if free := freeNear(folder); free != restore.NotKnown && free < need+need/10 {
-			return fmt.Errorf("drill: %w: the restored databases need %d MB, %d MB are free", store.ErrFull, need>>20, free>>20)
-		}
+	if free := freeNear(node.DataFolder()); free != restore.NotKnown && free < need+need/10 {
+		return fmt.Errorf("drill: %w: the restored databases need %d MB, %d MB may be used", store.ErrFull, need>>20, max(0, free)>>20)
 	}
 	return nil
 }
@@ -193,7 +191,8 @@ func (d *Drills) scratch(ctx context.Context, s config.Settings, node canton.Nod
 		return nil, nil, err
 	}
 	folder := filepath.Join(restoring(s), "run")
-	server := &postgres.Server{Docker: d.Docker, Node: s.Node.Name, Container: id, Image: node.Postgres.ImageID, User: node.User, Password: secret.New("none"), Folder: folder}
+	server := &postgres.Server{Docker: d.Docker, Node: s.Node.Name, Container: id, Image: node.Postgres.ImageID, User: node.User, Password: secret.New("none"), Folder: folder,
+		Data: node.DataFolder()} // the engine keeps its containers and its volumes on one disk, as a rule
 	end := func() error { return d.Docker.RemoveScratch(id) }
 	for deadline := time.Now().Add(serverLimit); ; {
 		console, err := server.Console(ctx, "postgres", "drill")

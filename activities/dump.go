@@ -195,10 +195,15 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 		return seal.Result{}, "", err
 	}
 	c.writer.Store(w)
-	watched, cancel := context.WithCancelCause(ctx)
+	spared, done := sparing(ctx, "dump "+string(c.role)+" to "+local.Location(), func() (disk, bool) {
+		free, total, err := local.Space(ctx)
+		return disk{free, total}, err == nil
+	})
+	defer done()
+	watched, cancel := context.WithCancelCause(spared)
 	defer cancel(nil)
 	go func() {
-		ticker := time.NewTicker(spaceCheckEvery)
+		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		seen, moved := int64(0), time.Now()
 		for {
@@ -210,9 +215,6 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 					seen, moved = now, time.Now()
 				} else if time.Since(moved) > dumpStall {
 					cancel(fmt.Errorf("dump %s: %w for %s, after %s", c.role, errDumpStalled, dumpStall, humanize.IBytes(uint64(seen))))
-				}
-				if free, total, err := local.Space(watched); err == nil && free < reserve(total)/2 {
-					cancel(fmt.Errorf("dump %s: %w: %s free at %s, dump stopped so that the disk is not filled", c.role, store.ErrFull, humanize.IBytes(uint64(free)), local.Location()))
 				}
 			}
 		}

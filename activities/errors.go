@@ -137,7 +137,7 @@ var nextSteps = map[string]string{
 	DatabaseNotFound:    "check VALIDATOR_DB and PARTICIPANT_DB, see: canton-backup doctor",
 	AuthDenied:          "repair the key, token or password, check with: canton-backup doctor",
 	HostKeyNotTrusted:   "compare the host's key by another way before you trust it, see docs/how-to/rsync.md",
-	InsufficientSpace:   "free space, then: canton-backup backup",
+	InsufficientSpace:   "free space, then start it again",
 	PairBroken:          "run it again; if it comes back, see docs/reference/checks.md",
 	BackupCorrupt:       "check disks and memory of both hosts, then: canton-backup backup",
 	NameTaken:           "give each node a REMOTE_PATH of its own",

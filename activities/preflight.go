@@ -8,14 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/restore"
-	"canton-backup/internal/store"
 )
 
 // Node looks at the node before anything is done to it.
@@ -189,23 +186,3 @@ func lastSize(sets catalog.Listing, now time.Time) int64 {
 	}
 	return last.Manifest.Bytes() * 13 / 10
 }
-
-// CheckSpace returns the bytes that are free for sets on this host, and store.ErrFull when a set of that size does not fit.
-func CheckSpace(ctx context.Context, local LocalStore, estimate int64) (int64, error) {
-	free, total, err := local.Space(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if keep := reserve(total); free < estimate+keep {
-		return free, fmt.Errorf("check disk: %w: %s has %s free, the set may need %s and %s stay reserved", store.ErrFull, local.Location(),
-			humanize.IBytes(uint64(free)), humanize.IBytes(uint64(estimate)), humanize.IBytes(uint64(keep)))
-	}
-	return free, nil
-}
-
-// reserve is the part of a disk of that many bytes that is never used: the disk is often the database's own, and a full one stops
-// the validator (law 12).
-func reserve(total int64) int64 { return min(max(total/20, 256<<20), 8<<30) }
-
-// spaceCheckEvery bounds how much a dump can write between two looks at the disk.
-const spaceCheckEvery = time.Second

@@ -225,6 +225,13 @@ func loadFile(ctx context.Context, server *postgres.Server, path string, h Half,
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
 	}
 	defer text.Close()
+	ctx, done := sparing(ctx, "load "+h.Component.File, func() (disk, bool) { return diskNear(server.Data) })
+	defer done()
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, store.ErrFull) {
+			err = cause // whatever broke because of it
+		}
+	}()
 	loader, err := server.Console(ctx, h.Loading, app+" load", postgres.LoadParameters...)
 	if err != nil {
 		return err

@@ -234,43 +234,36 @@ func (n *Nodes) StartNode(ctx context.Context, in StartInput) error {
 	var at phase
 	at.set("running start.sh")
 	return withHeartbeat(ctx, func() Progress { return Progress{Phase: at.text()} }, func(ctx context.Context) error {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		started := make(chan error, 1)
-		go func() { started <- in.Bundle.Start(ctx, in.ImageTag, in.Args) }()
-		running := true
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() {
+			defer close(ended)
+			ended <- in.Bundle.Start(ctx, in.ImageTag, in.Args)
+		}()
+		defer func() {
+			cancel()
+			for range ended { // start.sh is not left behind
+			}
+		}()
+		script := ended // nil once start.sh is done
 		for deadline := time.Now().Add(nodeLimit); ; {
 			why, err := n.healthy(ctx, in)
-			if err != nil {
-				cancel(err)
-				if running {
-					<-started
-				}
+			switch {
+			case err != nil:
 				return err
-			}
-			if why == "" && !running {
+			case why == "" && script == nil:
 				return nil
-			}
-			if time.Now().After(deadline) {
-				err := fmt.Errorf("start node: %w: %s after %s", errUnhealthy, why, nodeLimit)
-				cancel(err)
-				if running {
-					<-started
-				}
-				return err
+			case time.Now().After(deadline):
+				return fmt.Errorf("start node: %w: %s after %s", errUnhealthy, why, nodeLimit)
 			}
 			select {
-			case err := <-started:
-				running = false
-				started = nil
+			case err := <-script:
 				if err != nil {
 					return err
 				}
+				script = nil
 				at.set("waiting until the node is healthy")
 			case <-ctx.Done():
-				if running {
-					<-started
-				}
 				return context.Cause(ctx)
 			case <-time.After(lookEvery):
 			}

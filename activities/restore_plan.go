@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/bundle"
@@ -205,9 +204,7 @@ func (h *Host) live(ctx context.Context, s config.Settings, local LocalStore, m 
 		plan.Running = node.Participant != nil && node.Participant.Running
 		plan.Was = canton.LaunchOf(facts, cmp.Or(live.ParticipantDB, participant.Database), fallback(s))
 		plan.Will.Image = plan.Was.Image
-		for _, folder := range node.Postgres.Folders {
-			live.Free = freeNear(folder)
-		}
+		live.Free = freeNear(node.DataFolder())
 		if node.Postgres.Running {
 			h.ask(ctx, s, node, participant.Database, &live)
 		}
@@ -341,18 +338,4 @@ func age(d time.Duration) string {
 		return d.Round(time.Minute).String()
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
-
-// freeNear measures what may be used of the disk of a folder that this user may not enter: /var/lib/docker is on the disk of the folders above it as
-// a rule.
-func freeNear(folder string) int64 {
-	for at := folder; ; at = filepath.Dir(at) {
-		var disk unix.Statfs_t
-		if unix.Statfs(at, &disk) == nil {
-			return int64(disk.Bavail)*disk.Bsize - reserve(int64(disk.Blocks)*disk.Bsize)
-		}
-		if at == filepath.Dir(at) {
-			return restore.NotKnown
-		}
-	}
 }

@@ -124,7 +124,16 @@ func (n Node) ParticipantDB() string {
 
 // Server returns the way to the node's PostgreSQL server. folder is where its pipe may lie.
 func (n Node) Server(engine *docker.Client, owner, folder string) *postgres.Server {
-	return &postgres.Server{Docker: engine, Node: owner, Container: n.Postgres.ID, Image: n.Postgres.ImageID, User: n.User, Password: n.Password, Folder: folder}
+	return &postgres.Server{Docker: engine, Node: owner, Container: n.Postgres.ID, Image: n.Postgres.ImageID, User: n.User, Password: n.Password, Folder: folder,
+		Data: n.DataFolder()}
+}
+
+// DataFolder is where the server's volume lies on this host, empty when it has none.
+func (n Node) DataFolder() string {
+	for _, folder := range n.Postgres.Folders {
+		return folder // a server has one volume
+	}
+	return ""
 }
 
 // Databases are the two databases of a node.

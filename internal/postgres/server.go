@@ -46,6 +46,7 @@ type Server struct {
 	User      string
 	Password  secret.String
 	Folder    string // host folder for the pipe and the password file; its sub folders are made and removed here
+	Data      string // host folder on whose disk the server keeps its data, empty when that is not known
 }
 
 // Open starts a session on a database. app identifies it among the server's sessions: AppPrefix is put before it.

@@ -122,7 +122,7 @@ func Closed(m backupset.Manifest, live Live, now time.Time, override []string) [
 		need += Size(c)
 	}
 	if live.Free != NotKnown && live.Free < need+need/10+live.ToFetch {
-		add(GateDisk, "the restored databases need about %d MB beside the old ones, and what is fetched, %d MB; %d MB may be used", (need+need/10)>>20, live.ToFetch>>20, live.Free>>20)
+		add(GateDisk, "the restored databases need about %d MB beside the old ones, and what is fetched, %d MB; %d MB may be used", (need+need/10)>>20, live.ToFetch>>20, max(0, live.Free)>>20)
 	}
 	if live.ToFetch > 0 && live.StagingFree < live.ToFetch {
 		add(GateDisk, "%d MB are to be fetched, %d MB are free for them", live.ToFetch>>20, live.StagingFree>>20)
