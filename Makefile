@@ -3,7 +3,7 @@ GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
 UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
-	./internal/docker ./internal/layers ./internal/notify ./internal/postgres ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
+	./internal/docker ./internal/layers ./internal/notify ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
 	./internal/store ./internal/store/dir ./internal/temporalclient
 
 .PHONY: help
@@ -25,7 +25,7 @@ unit: ## Test what needs no servers, in under a minute
 
 .PHONY: test
 test: tools ## Test everything against real components
-	@$(GO) test -p 2 -timeout 35m ./...
+	@$(GO) test -p 2 -parallel 3 -timeout 35m ./...
 
 .PHONY: bench
 bench: tools build ## Measure time, size and memory beside the customer's script (BENCH=-h lists the flags)

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -67,12 +68,14 @@ func TestRestore_OtherDoorsWaitForApproval(t *testing.T) {
 			err := approve(" ")
 			return err != nil && strings.Contains(err.Error(), "say who approves")
 		}, time.Minute, 200*time.Millisecond, "an approval by nobody is refused")
+		connections := stubbornClient(t, node)
 		require.NoError(t, approve("ann"))
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		defer cancel()
 		var result workflows.RestoreResult
 		require.NoError(t, run.Get(ctx, &result))
 		require.Equal(t, "ann", result.ApprovedBy)
+		require.Greater(t, connections(), 2, "before the node stopped, while it was loaded, and on the restored database")
 		h.healthy(id)
 	})
 
@@ -106,4 +109,27 @@ func TestRestore_OtherDoorsWaitForApproval(t *testing.T) {
 		}
 		require.Empty(t, h.telegram.messages(), "who cancels knows")
 	})
+}
+
+// stubbornClient connects to the participant's database, and again whenever it is thrown out, as a connection pool does. The function that it returns ends it
+// and tells how often it got in.
+func stubbornClient(t *testing.T, n *testbed.Node) (connections func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	count := make(chan int, 1)
+	go func() {
+		times := 0
+		for ctx.Err() == nil {
+			out, _ := exec.CommandContext(ctx, "docker", "exec", n.Container(testbed.Postgres), "psql", "-XAtqU", "cnadmin", "-d", n.ParticipantDB(),
+				"-c", "SELECT 'in'", "-c", "SELECT pg_sleep(60)").Output() // it is thrown out, or there is no server
+			if strings.HasPrefix(string(out), "in") {
+				times++
+			}
+		}
+		count <- times
+	}()
+	return func() int {
+		cancel()
+		return <-count
+	}
 }

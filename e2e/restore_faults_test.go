@@ -125,6 +125,13 @@ func TestRestore_EveryStepFails(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o755))
 		t.Cleanup(func() { require.NoError(t, os.WriteFile(path, before, 0o755)) })
 	}
+	atStart := func(t *testing.T, script string) { // start.sh does this first
+		t.Helper()
+		original, err := os.ReadFile(filepath.Join(node.Bundle, "start.sh"))
+		require.NoError(t, err)
+		shebang, rest, _ := strings.Cut(string(original), "\n")
+		bundleFile(t, "start.sh", shebang+"\n"+script+"\n"+rest)
+	}
 	for _, f := range []restoreFault{
 		{
 			step: "PlanRestore", name: "no such set", code: 10, error: activities.SetNotFound, untouched: true, says: []string{"canton-backup list"},
@@ -202,6 +209,17 @@ func TestRestore_EveryStepFails(t *testing.T) {
 			},
 		},
 		{
+			step: "StartPostgres", name: "postgres never gets healthy", code: 1, error: activities.NodeUnhealthy, says: []string{"no_such_setting", "undone"},
+			sabotage: func(t *testing.T, h *host, set backupset.ID) []string {
+				folder, err := exec.Command("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", node.Volume()).Output()
+				require.NoError(t, err)
+				file := filepath.Join(strings.TrimSpace(string(folder)), "postgresql.auto.conf")
+				h.shim(t, "docker", `case "$*" in *" up --detach --no-deps postgres-splice") echo no_such_setting=1 >>`+file+` ;; esac`)
+				atStart(t, "sed -i /no_such_setting/d "+file)
+				return nil
+			},
+		},
+		{
 			step: "Load", name: "a statement of the dump fails", code: 1, error: activities.LoadFailed, says: []string{"division by zero", "undone"},
 			sabotage: func(t *testing.T, h *host, set backupset.ID) []string {
 				h.forge(set, nil, func(text string) string {
@@ -231,10 +249,20 @@ func TestRestore_EveryStepFails(t *testing.T) {
 			step: "StartNode", name: "start.sh fails", code: 1, error: activities.ScriptFailed, says: []string{"no starting yet", "undone"},
 			sabotage: func(t *testing.T, h *host, set backupset.ID) []string {
 				count := filepath.Join(t.TempDir(), "count")
-				original, err := os.ReadFile(filepath.Join(node.Bundle, "start.sh"))
+				atStart(t, "echo x >>"+count+"\nif [ $(wc -l <"+count+") -le 2 ]; then echo no starting yet >&2; exit 1; fi")
+				return nil
+			},
+		},
+		{
+			step: "StartNode", name: "the validator ends again and again", code: 1, error: activities.NodeUnhealthy, says: []string{"times", "undone"},
+			sabotage: func(t *testing.T, h *host, set backupset.ID) []string {
+				compose, err := os.ReadFile(filepath.Join(node.Bundle, "compose.yaml"))
 				require.NoError(t, err)
-				shebang, rest, _ := strings.Cut(string(original), "\n")
-				bundleFile(t, "start.sh", shebang+"\necho x >>"+count+"\nif [ $(wc -l <"+count+") -le 2 ]; then echo no starting yet >&2; exit 1; fi\n"+rest)
+				require.Contains(t, string(compose), `command: ["validator"]`)
+				bundleFile(t, "compose.yaml", string(compose))
+				count := filepath.Join(t.TempDir(), "count")
+				atStart(t, `if [ ! -e `+count+` ]; then touch `+count+`; sed -i 's/command: \["validator"\]/command: ["no-such-program"]/' compose.yaml
+else sed -i 's/command: \["no-such-program"\]/command: ["validator"]/' compose.yaml; fi`)
 				return nil
 			},
 		},
