@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"canton-backup/internal/backupset"
@@ -123,7 +122,7 @@ func Verify(r io.Reader, want backupset.Component) error {
 func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 	switch codec {
 	case backupset.Gzip:
-		return gzip.NewReader(r)
+		return newGzipReader(r)
 	case backupset.Zstd:
 		d, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(256<<20))
 		if err != nil {
