@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,12 @@ func TestStart_upgradesOlderFiles(t *testing.T) {
 			return err == nil && len(about.Info.RecentActions) == 1
 		}, 30*time.Second, 50*time.Millisecond)
 	})
-	require.Len(t, log.all(), 2, log.all()) // the two notices, nothing from the server
+	// The two notices, and nothing from the server but what it says on a busy machine: one of its services polls before another has loaded the queue,
+	// and polls again.
+	said := slices.DeleteFunc(slices.Clone(log.all()), func(line string) bool {
+		return strings.Contains(line, "Task queue does not exists") || strings.Contains(line, "something went wrong, please retry")
+	})
+	require.Len(t, said, 2, said)
 
 	kept := append(find(t, dir, historyName+".before-*"), find(t, dir, visibilityName+".before-*")...)
 	require.Len(t, kept, 2)
