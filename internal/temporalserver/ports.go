@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -47,14 +48,17 @@ const (
 	highestPort = 32767
 )
 
-// freePorts holds all n before it releases any, so that they differ.
-func freePorts(n int) (_ []int, err error) {
+// freePorts holds all n before it releases any, so that they differ. It leaves out those that are meant for something else.
+func freePorts(n int, except ...int) (_ []int, err error) {
 	ports := make([]int, 0, n)
 	for range 1000 {
 		if len(ports) == n {
 			return ports, nil
 		}
 		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
+		if slices.Contains(except, port) {
+			continue
+		}
 		l, listenErr := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 		if listenErr != nil {
 			continue

@@ -144,7 +144,7 @@ func (s *Server) run(ctx context.Context, o Options) error {
 
 func (s *Server) runOnce(ctx context.Context, o Options) error {
 	drainFailure(s.failed)
-	ports, err := freePorts(innerServices)
+	ports, err := freePorts(innerServices, s.port, o.UIPort)
 	if err != nil {
 		return err
 	}
