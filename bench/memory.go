@@ -83,9 +83,9 @@ func (r *rig) backup(ctx context.Context, s3 bool, settings map[string]string) (
 	defer ticker.Stop()
 	for {
 		select {
-		case <-c.ended:
-			if c.err != nil {
-				err = fmt.Errorf("%w: %s", c.err, c.said())
+		case <-c.Ended:
+			if ended := c.Wait(); ended != nil {
+				err = fmt.Errorf("%w: %s", ended, c.said())
 			}
 			return m, err
 		case <-ticker.C:
@@ -161,8 +161,8 @@ func (r *rig) watchIdle(ctx context.Context, span time.Duration) (use idleUse, e
 	}
 	start := time.Now()
 	select {
-	case <-c.ended:
-		return use, fmt.Errorf("watch the worker: it ended (%v): %s", c.err, c.said())
+	case <-c.Ended:
+		return use, fmt.Errorf("watch the worker: it ended (%v): %s", c.Wait(), c.said())
 	case <-ctx.Done():
 		return use, ctx.Err()
 	case <-time.After(span):

@@ -31,10 +31,9 @@ func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 
 // child is a process that we watch. It dies with us, however we die.
 type child struct {
-	cmd   *exec.Cmd
-	log   string // file with all that it printed
-	ended chan struct{}
-	err   error // of its end, once ended is closed
+	*process.Process
+	cmd *exec.Cmd
+	log string // file with all that it printed
 }
 
 func startChild(cmd *exec.Cmd, log string) (*child, error) {
@@ -44,16 +43,11 @@ func startChild(cmd *exec.Cmd, log string) (*child, error) {
 	}
 	defer file.Close() // the child has its own
 	cmd.Stdout, cmd.Stderr = file, file
-	ended, err := process.Start(cmd)
+	p, err := process.Start(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}
-	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}
-	go func() {
-		defer close(c.ended)
-		c.err = <-ended
-	}()
-	return c, nil
+	return &child{p, cmd, log}, nil
 }
 
 // said is the end of what the child printed.
@@ -68,7 +62,7 @@ func (c *child) said() string {
 // kill ends the child and waits until it is gone.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill() // it may have ended
-	<-c.ended
+	<-c.Ended
 }
 
 // await polls until the condition holds; the child must not end before.
@@ -79,8 +73,8 @@ func (c *child) await(ctx context.Context, what string, condition func() bool) e
 	defer ticker.Stop()
 	for !condition() {
 		select {
-		case <-c.ended:
-			return fmt.Errorf("wait for %s: it ended (%v): %s", what, c.err, c.said())
+		case <-c.Ended:
+			return fmt.Errorf("wait for %s: it ended (%v): %s", what, c.Wait(), c.said())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w: %s", what, ctx.Err(), c.said())
 		case <-ticker.C:

@@ -277,10 +277,10 @@ func (h *host) helpers() []string {
 
 // worker is a running canton-backup-worker.
 type worker struct {
-	h    *host
-	cmd  *exec.Cmd
-	log  *syncBuffer
-	done chan struct{}
+	*process.Process
+	h   *host
+	cmd *exec.Cmd
+	log *syncBuffer
 }
 
 // startWorker starts the worker and waits until it works on its queue.
@@ -294,30 +294,25 @@ func (h *host) startWorker() *worker {
 
 func (h *host) launchWorker() *worker {
 	h.t.Helper()
-	w := &worker{h: h, cmd: exec.Command(filepath.Join("..", "bin", "canton-backup-worker")), log: &syncBuffer{}, done: make(chan struct{})}
+	w := &worker{h: h, cmd: exec.Command(filepath.Join("..", "bin", "canton-backup-worker")), log: &syncBuffer{}}
 	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = h.environment(), w.log, w.log
-	ended, err := process.Start(w.cmd)
+	var err error
+	w.Process, err = process.Start(w.cmd)
 	require.NoError(h.t, err)
-	go func() {
-		<-ended // the state is read where it matters
-		close(w.done)
-	}()
 	h.t.Cleanup(func() {
 		gone := w.ended()
 		w.kill()
 		if h.t.Failed() {
-			h.t.Logf("worker %d (ended before the test: %t, %v) printed:\n%s", w.cmd.Process.Pid, gone, w.cmd.ProcessState, lastOf(w.log.String()))
+			text := w.log.String()
+			h.t.Logf("worker %d (ended before the test: %t, %v) printed:\n%s", w.cmd.Process.Pid, gone, w.cmd.ProcessState, text[max(0, len(text)-6000):])
 		}
 	})
 	return w
 }
 
-// lastOf is the end of a long text.
-func lastOf(text string) string { return text[max(0, len(text)-6000):] }
-
 func (w *worker) ended() bool {
 	select {
-	case <-w.done:
+	case <-w.Ended:
 		return true
 	default:
 		return false
@@ -328,7 +323,7 @@ func (w *worker) signal(s os.Signal) {
 	if !w.ended() {
 		_ = w.cmd.Process.Signal(s) // it may have ended just now
 	}
-	<-w.done
+	<-w.Ended
 }
 
 func (w *worker) kill() { w.signal(syscall.SIGKILL) }

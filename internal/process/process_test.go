@@ -19,7 +19,7 @@ import (
 // Threads come and go in the parent; the program stays.
 func TestStart_OutlivesThreads(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
-	ended, err := process.Start(cmd)
+	p, err := process.Start(cmd)
 	require.NoError(t, err)
 
 	var threads sync.WaitGroup
@@ -31,12 +31,12 @@ func TestStart_OutlivesThreads(t *testing.T) {
 	}
 	threads.Wait()
 	select {
-	case err := <-ended:
-		require.Fail(t, "the program ended", "%v", err)
+	case <-p.Ended:
+		require.Fail(t, "the program ended", "%v", p.Wait())
 	default:
 	}
 	require.NoError(t, cmd.Process.Kill())
-	require.ErrorContains(t, <-ended, "killed")
+	require.ErrorContains(t, p.Wait(), "killed")
 }
 
 // The kernel ends the program when we are killed.

@@ -30,10 +30,10 @@ type program struct {
 
 // daemon is a running program.
 type daemon struct {
+	*process.Process
 	cmd    *exec.Cmd
 	log    string
 	signal syscall.Signal
-	done   chan struct{} // closed when it ended
 }
 
 func startProcess(p program) (*daemon, error) {
@@ -48,18 +48,14 @@ func startProcess(p program) (*daemon, error) {
 		cmd.Env = []string{}
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.owner}
-	ended, err := process.Start(cmd)
+	started, err := process.Start(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.path, err)
 	}
-	run := &daemon{cmd: cmd, log: p.log, signal: p.signal, done: make(chan struct{})}
+	run := &daemon{Process: started, cmd: cmd, log: p.log, signal: p.signal}
 	if run.signal == 0 {
 		run.signal = syscall.SIGTERM
 	}
-	go func() {
-		defer close(run.done)
-		<-ended // what it died of is in its log
-	}()
 	return run, nil
 }
 
@@ -75,7 +71,7 @@ func (p *daemon) await(ctx context.Context, what string, ready func() error) err
 			return nil
 		}
 		select {
-		case <-p.done:
+		case <-p.Ended:
 			return fmt.Errorf("wait for %s: %w: %s", what, errEnded, p.lastLines())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w: %w: %s", what, ctx.Err(), err, p.lastLines())
@@ -103,12 +99,12 @@ func (p *daemon) stop() error {
 	}
 	_ = p.cmd.Process.Signal(p.signal) // it may have ended already
 	select {
-	case <-p.done:
+	case <-p.Ended:
 		return nil
 	case <-time.After(stopTimeout):
 	}
 	err := p.cmd.Process.Kill()
-	<-p.done
+	<-p.Ended
 	return errors.Join(fmt.Errorf("stop %s: still there after %s, killed", p.cmd.Path, stopTimeout), err)
 }
 

@@ -25,11 +25,11 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	ended, err := process.Start(cmd)
+	p, err := process.Start(cmd)
 	require.NoError(t, err, "start %s", cmd.Path)
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		<-p.Ended
 		_ = log.Close()
 		if t.Failed() {
 			text, _ := os.ReadFile(log.Name())
