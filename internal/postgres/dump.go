@@ -121,10 +121,15 @@ func openPipe(path string) (reader, writer *os.File, err error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open pipe: %w", err), reader.Close())
 	}
-	if raw, err := reader.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) }) // smaller is slower, not wrong
-	}
+	widen(reader)
 	return reader, writer, nil
+}
+
+// widen lets a pipe hold more. One that stays small is slower, not wrong.
+func widen(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
 }
 
 // onlyReader and onlyWriter keep io.Copy from taking short cuts around our buffer.

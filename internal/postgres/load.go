@@ -31,7 +31,7 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("load: %w", dumpError(err))
 	}
-	release := released(setup)
+	plain, release := unrestricted(setup)
 	if err := c.psql(ctx, "definitions", script(before, release)); err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 		group.Go(func() error {
 			return c.psql(groupCtx, fmt.Sprintf("rows-%d", i), func(p *psqlInput) error {
 				rows := &rowsLoader{input: p, columns: columns}
-				return rows.load(plainSetup(setup), blocks)
+				return rows.load(plain, blocks)
 			})
 		})
 	}
@@ -66,12 +66,12 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 	return c.psql(ctx, "indexes", script(setup, after))
 }
 
-// columns finds the tables whose rows can be given to the server in COPY's binary format, by the line with which pg_dump begins their rows. A table
-// whose line pg_dump writes in another way than the server is loaded as text.
+// columns finds the tables whose rows can be given to the server in COPY's binary format, by the target of pg_dump's COPY (sqltext.Block.Target). A table whose
+// name or columns pg_dump writes in another way than the server is loaded as text.
 func (c *Console) columns(ctx context.Context) (map[string]sqltext.Columns, error) {
 	types := map[string][]string{}
-	err := c.QueryJSON(ctx, `SELECT coalesce(json_object_agg(line, types), '{}') FROM (
- SELECT format('COPY %I.%I (%s) FROM stdin;', n.nspname, c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)) AS line,
+	err := c.QueryJSON(ctx, `SELECT coalesce(json_object_agg(target, types), '{}') FROM (
+ SELECT format('%I.%I (%s)', n.nspname, c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)) AS target,
   json_agg(CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END ORDER BY a.attnum) AS types
  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
  WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -80,9 +80,9 @@ func (c *Console) columns(ctx context.Context) (map[string]sqltext.Columns, erro
 		return nil, fmt.Errorf("load: read columns: %w", err)
 	}
 	found := map[string]sqltext.Columns{}
-	for line, names := range types {
+	for target, names := range types {
 		if columns, worthIt := sqltext.ColumnsOf(names); worthIt {
-			found[line+"\n"] = columns
+			found[target] = columns
 		}
 	}
 	return found, nil
@@ -99,26 +99,20 @@ func dumpError(err error) error {
 	return err
 }
 
-// released is the line that ends psql's restricted mode, in which a dump since August 2025 runs: each part of it needs its own.
-func released(setup []byte) []byte {
+// unrestricted is the setup without the line that begins psql's restricted mode, in which a dump since August 2025 runs, and release the line that
+// ends it. Text of the dump runs in that mode, each part with both lines. The sessions that load rows go without: there psql takes
+// no \copy, and sqltext.Splitter sees to it that they get no commands from the dump.
+func unrestricted(setup []byte) (plain, release []byte) {
 	for line := range bytes.Lines(setup) {
 		if word, ok := bytes.CutPrefix(line, []byte(`\restrict `)); ok {
-			return append([]byte(`\unrestrict `), word...)
-		}
-	}
-	return nil
-}
-
-// plainSetup is the setup without the line that begins the restricted mode: there psql takes no \copy. The sessions that load rows get
-// no commands from the dump, which sqltext.Splitter sees to.
-func plainSetup(setup []byte) []byte {
-	var plain []byte
-	for line := range bytes.Lines(setup) {
-		if !bytes.HasPrefix(line, []byte(`\restrict `)) {
+			if release == nil {
+				release = append([]byte(`\unrestrict `), word...)
+			}
+		} else {
 			plain = append(plain, line...)
 		}
 	}
-	return plain
+	return plain, release
 }
 
 // Analyze gives the planner its statistics: without them the first hours of a restored node are slow.

@@ -16,10 +16,10 @@ import (
 
 // psqlInput is what a psql in the helper reads: the script that is written to it, and further pipes that the script names.
 type psqlInput struct {
-	io.WriteCloser // the script
-	path           string
-	pipes          int
-	ended          <-chan struct{} // psql is gone
+	io.Writer // the script
+	path      string
+	pipes     int
+	ended     <-chan struct{} // psql is gone
 }
 
 // pipe makes a further pipe. The path is the one that psql knows it by; open waits until psql has opened it to read.
@@ -47,9 +47,7 @@ func openToWrite(path string, ended <-chan struct{}) (*os.File, error) {
 	for {
 		pipe, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
 		if err == nil {
-			if raw, err := pipe.SyscallConn(); err == nil {
-				_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) }) // smaller is slower, not wrong
-			}
+			widen(pipe)
 			return pipe, nil
 		}
 		if !errors.Is(err, unix.ENXIO) {
@@ -97,7 +95,7 @@ func (c *Console) psql(ctx context.Context, name string, feed func(*psqlInput) e
 	}()
 	pipe, feedErr := openToWrite(path, ended)
 	if feedErr == nil {
-		feedErr = errors.Join(feed(&psqlInput{WriteCloser: pipe, path: path, ended: ended}), pipe.Close())
+		feedErr = errors.Join(feed(&psqlInput{Writer: pipe, path: path, ended: ended}), pipe.Close())
 	}
 	<-ended
 	switch {

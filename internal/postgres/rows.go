@@ -10,7 +10,7 @@ import (
 // rowsLoader gives blocks of rows to one psql: one COPY for as long as its blocks are of one table and can be given in one format.
 type rowsLoader struct {
 	input   *psqlInput
-	columns map[string]sqltext.Columns // by Block.Header
+	columns map[string]sqltext.Columns // by Block.Target
 
 	header []byte         // of the COPY that runs, nil without one
 	pipe   io.WriteCloser // through which it gets binary rows, nil when it gets text
@@ -37,7 +37,7 @@ func (r *rowsLoader) load(setup []byte, blocks <-chan sqltext.Block) error {
 
 func (r *rowsLoader) give(b sqltext.Block) error {
 	// The first block of a table goes as text: most tables have no other, and a pipe for each of them would cost more than it gains.
-	columns, asBinary := r.columns[string(b.Header)]
+	columns, asBinary := r.columns[b.Target()]
 	if asBinary = asBinary && b.Part > 0; asBinary {
 		r.buffer, asBinary = columns.Append(r.buffer[:0], b.Rows)
 	}
@@ -45,7 +45,7 @@ func (r *rowsLoader) give(b sqltext.Block) error {
 		if err := r.end(); err != nil {
 			return err
 		}
-		if err := r.begin(b.Header, asBinary); err != nil {
+		if err := r.begin(b, asBinary); err != nil {
 			return err
 		}
 	}
@@ -58,18 +58,17 @@ func (r *rowsLoader) give(b sqltext.Block) error {
 	return err
 }
 
-func (r *rowsLoader) begin(header []byte, asBinary bool) (err error) {
-	r.header = header
+func (r *rowsLoader) begin(b sqltext.Block, asBinary bool) (err error) {
+	r.header = b.Header
 	if !asBinary {
-		_, err = r.input.Write(header)
+		_, err = r.input.Write(b.Header)
 		return err
 	}
 	path, open, err := r.input.pipe()
 	if err != nil {
 		return err
 	}
-	table := bytes.TrimSuffix(bytes.TrimPrefix(header, []byte("COPY ")), []byte(" FROM stdin;\n"))
-	if _, err := r.input.Write([]byte("\\copy " + string(table) + " from '" + path + "' with (format binary)\n")); err != nil {
+	if _, err := r.input.Write([]byte("\\copy " + b.Target() + " from '" + path + "' with (format binary)\n")); err != nil {
 		return err
 	}
 	if r.pipe, err = open(); err != nil {

@@ -39,6 +39,11 @@ type Block struct {
 	Part   int    // which block of its table this is, the first is 0
 }
 
+// Target is what the rows are copied to: "table (columns)", as the dump writes it.
+func (b Block) Target() string {
+	return string(bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSuffix(b.Header, newline), copyHead), copyTail))
+}
+
 // Before returns the text before the first row, and of it the lines that set up a session: every session that loads needs them.
 func (s *Splitter) Before() (text, setup []byte, err error) {
 	if err := s.outside(&text); err != nil {
