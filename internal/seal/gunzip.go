@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 
@@ -11,10 +12,10 @@ import (
 // gzipReader reads a stream of gzip members.
 type gzipReader struct {
 	from   *bufio.Reader
-	text   []byte // decoded and not read
+	member io.Reader // what is left of this member's text: text or full
+	text   bytes.Reader
 	buffer []byte // where text lies
-	full   *gzip.Reader
-	inside bool // full is within a member
+	full   gzip.Reader
 }
 
 // The bytes of our own members, and of text in them, with room to spare.
@@ -25,65 +26,52 @@ const (
 
 func newGzipReader(from io.Reader) (*gzipReader, error) {
 	r := &gzipReader{from: bufio.NewReaderSize(from, memberAhead), buffer: make([]byte, 0, memberLimit)}
-	var err error
-	if r.text, err = r.next(); errors.Is(err, io.EOF) {
+	err := r.next()
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // no member at all
 	}
 	return r, err
 }
 
 // next decodes the next member, or gives it to the full decoder. io.EOF when there is none.
-func (r *gzipReader) next() ([]byte, error) {
+func (r *gzipReader) next() error {
 	if r.from.Buffered() < memberLimit { // Peek moves what is left to the front
 		if _, err := r.from.Peek(memberAhead); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return err
 		}
 	}
 	ahead, _ := r.from.Peek(min(r.from.Buffered(), memberLimit))
 	if len(ahead) == 0 {
-		return nil, io.EOF
+		return io.EOF
 	}
 	if text, size, ok := literalMember(r.buffer, ahead); ok {
+		r.text.Reset(text)
+		r.member = &r.text
 		_, err := r.from.Discard(size)
-		return text, err
+		return err
 	}
-	var err error
-	if r.full == nil {
-		r.full, err = gzip.NewReader(r.from)
-	} else {
-		err = r.full.Reset(r.from)
-	}
-	if err != nil {
-		return nil, err
+	if err := r.full.Reset(r.from); err != nil {
+		return err
 	}
 	r.full.Multistream(false)
-	r.inside = true
-	return nil, nil
+	r.member = &r.full
+	return nil
 }
 
 // Read implements io.Reader.
 func (r *gzipReader) Read(p []byte) (int, error) {
-	for len(r.text) == 0 {
-		if r.inside {
-			n, err := r.full.Read(p)
-			if r.inside = !errors.Is(err, io.EOF); !r.inside {
-				err = nil
-			}
-			if n > 0 || err != nil {
-				return n, err
-			}
-			if r.inside {
-				continue
-			}
+	for {
+		n, err := r.member.Read(p)
+		switch {
+		case !errors.Is(err, io.EOF):
+			return n, err
+		case n > 0:
+			return n, nil
 		}
-		var err error
-		if r.text, err = r.next(); err != nil {
+		if err := r.next(); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, r.text)
-	r.text = r.text[n:]
-	return n, nil
 }
 
 // Close implements io.Closer.

@@ -65,7 +65,7 @@ type literalDecoder struct {
 	length [endOfBlock + 1]uint8 // of each symbol's code, 0 when it has none
 	single [1 << tableBits]uint16
 	table  [1 << tableBits]uint32 // up to three literals, how many, and the bits that they take
-	first  [longest + 2]int32     // by length of codes: the first code, as the bits come
+	first  [longest + 1]int32     // by length of codes: the first code, as the bits come
 	index  [longest + 2]int32     // and where its symbol stands
 	sorted [endOfBlock + 1]uint16 // symbols by code
 }
@@ -105,6 +105,9 @@ func (d *literalDecoder) stored() bool {
 	return true
 }
 
+// lengthOrder is the order in which the lengths of the codes for lengths come.
+var lengthOrder = [19]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+
 // lengths reads the lengths of the codes, and refuses codes of matches.
 func (d *literalDecoder) lengths() bool {
 	if !d.fill() {
@@ -119,9 +122,9 @@ func (d *literalDecoder) lengths() bool {
 		if i == 12 && !d.fill() { // 12 and the 14 bits before are within a fill
 			return false
 		}
-		d.length[[19]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}[i]] = uint8(d.take(3))
+		d.length[lengthOrder[i]] = uint8(d.take(3))
 	}
-	if !d.build(19) {
+	if !d.build(len(lengthOrder)) {
 		return false
 	}
 	d.length = [endOfBlock + 1]uint8{}
@@ -178,7 +181,7 @@ func (d *literalDecoder) build(n int) bool {
 		d.first[l], d.index[l], next[l] = code, at, code
 		code, at = code+count[l], at+count[l]
 	}
-	d.first[longest+1], d.index[longest+1] = code<<1, at
+	d.index[longest+1] = at
 	d.single = [1 << tableBits]uint16{}
 	for symbol, l := range d.length[:n] {
 		if l == 0 {

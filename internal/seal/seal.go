@@ -124,7 +124,7 @@ func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 	case backupset.Gzip:
 		return newGzipReader(r)
 	case backupset.Zstd:
-		d, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(256<<20))
+		d, err := zstd.NewReader(bufio.NewReaderSize(r, 1<<20), zstd.WithDecoderMaxMemory(256<<20))
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +136,7 @@ func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 
 // Decode reads the text of a stored file. A file that ends early is an error, not the end of the text.
 func Decode(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
-	text, err := decompressor(bufio.NewReaderSize(r, 1<<20), codec)
+	text, err := decompressor(r, codec)
 	if err != nil {
 		return nil, fmt.Errorf("decode dump: %w: %w", ErrDiffers, err)
 	}
