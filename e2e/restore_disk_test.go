@@ -32,11 +32,7 @@ func TestRestore_DiskTooSmall(t *testing.T) {
 	require.Contains(t, r.talk, activities.InsufficientSpace, r.talk)
 	require.Len(t, h.telegram.messages(), 1, "a refusal is read where it was asked for")
 	require.Contains(t, h.telegram.messages()[0], "the node runs on its old data")
-	for _, service := range []testbed.Service{testbed.Participant, testbed.Validator} {
-		health, err := node.Health(t.Context(), service)
-		require.NoError(t, err)
-		require.Equal(t, "healthy", health)
-	}
+	h.servicesHealthy()
 	require.Equal(t, before, h.databases(t), "the old databases are what they were")
 	h.onlyLiveDatabases()
 }

@@ -314,11 +314,7 @@ else sed -i 's/command: \["no-such-program"\]/command: ["validator"]/' compose.y
 				require.Len(t, h.telegram.messages(), 1)
 				require.Contains(t, h.telegram.messages()[0], "Restore failed")
 				require.Contains(t, h.telegram.messages()[0], "the node runs on its old data")
-				for _, service := range []testbed.Service{testbed.Participant, testbed.Validator} {
-					health, err := node.Health(t.Context(), service)
-					require.NoError(t, err)
-					require.Equal(t, "healthy", health)
-				}
+				h.servicesHealthy()
 				outcome = "undone, the node runs on the old data"
 			}
 			if f.undoFails {

@@ -52,14 +52,20 @@ func TestRestore_BringsADamagedNodeBack(t *testing.T) {
 	}
 }
 
-// healthy asserts that the node is the participant that it was, healthy, writing, and a pair.
-func (h *host) healthy(participant string) {
+// servicesHealthy asserts that Docker calls participant and validator healthy.
+func (h *host) servicesHealthy() {
 	h.t.Helper()
 	for _, service := range []testbed.Service{testbed.Participant, testbed.Validator} {
 		health, err := h.node.Health(h.t.Context(), service)
 		require.NoError(h.t, err)
 		require.Equal(h.t, "healthy", health, service)
 	}
+}
+
+// healthy asserts that the node is the participant that it was, healthy, writing, and a pair.
+func (h *host) healthy(participant string) {
+	h.t.Helper()
+	h.servicesHealthy()
 	id, err := h.node.ParticipantID(h.t.Context())
 	require.NoError(h.t, err)
 	require.Equal(h.t, participant, id)
