@@ -74,7 +74,7 @@ func (d *Drills) PlanDrill(ctx context.Context, in DrillRequest) (RestorePlan, e
 			return err
 		}
 		plan = RestorePlan{Request: request, Set: m.Set, Node: m.Node, Network: m.Network, From: at.name, Location: at.store.Location(), Bytes: m.Bytes(), Verdict: m.Verdict, Roles: m.Facts.Roles}
-		for _, c := range m.Components {
+		for _, c := range m.Dumps() {
 			plan.Halves = append(plan.Halves, Half{Component: c, Live: c.Database, Loading: c.Database})
 		}
 		return nil
@@ -224,7 +224,11 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 	if err != nil {
 		return err
 	}
-	return loadFile(ctx, server, path, h, "drill", read)
+	key, err := d.key(s, h.Component)
+	if err != nil {
+		return err
+	}
+	return loadFile(ctx, server, path, key, h, "drill", read)
 }
 
 // sameContents dumps the restored copy and compares what it holds with what was dumped, table by table.

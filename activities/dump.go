@@ -17,6 +17,7 @@ import (
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
 	"canton-backup/internal/sqltext"
@@ -90,6 +91,7 @@ type capture struct {
 	role     backupset.Role
 	database string
 	attempt  int
+	to       *encryption.Recipients // nil: the dump stays plain
 	writer   atomic.Pointer[seal.Writer]
 	phase    phase
 }
@@ -132,6 +134,9 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if _, err := session.EndStrays(ctx); err != nil {
 		return Dump{}, err
 	}
+	if c.to, err = Recipients(settings, c.host.Now()); err != nil {
+		return Dump{}, err
+	}
 	component, err := c.describe(ctx, session)
 	if err != nil {
 		return Dump{}, err
@@ -156,9 +161,12 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 // describe reads positions and evidence in the transaction whose snapshot pg_dump will use.
 func (c *capture) describe(ctx context.Context, s *postgres.Session) (backupset.Component, error) {
 	component := backupset.Component{
-		Role: c.role, Database: c.database, Codec: c.in.Plan.Codec, File: backupset.DumpName(c.database, c.in.Set, c.in.Plan.Codec),
-		StartedAt: c.host.Now().UTC(), Attempt: c.attempt,
+		Role: c.role, Database: c.database, Codec: c.in.Plan.Codec, StartedAt: c.host.Now().UTC(), Attempt: c.attempt,
 	}
+	if c.to != nil {
+		component.Encryption, component.Recipients = c.to.Method, c.to.Fingerprints()
+	}
+	component.File = backupset.DumpName(c.database, c.in.Set, component.Codec, component.Encryption)
 	tables, err := canton.Tables(ctx, s)
 	if err != nil {
 		return component, err
@@ -190,7 +198,7 @@ const dumpStall = 10 * time.Minute
 
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
 func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string, contents io.Writer) (seal.Result, string, error) {
-	w, err := seal.Create(path, c.in.Plan.Codec)
+	w, err := seal.Create(path, c.in.Plan.Codec, c.to)
 	if err != nil {
 		return seal.Result{}, "", err
 	}

@@ -12,6 +12,7 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/notify"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
@@ -57,6 +58,11 @@ const (
 	NodeUnhealthy       = "NodeUnhealthy"
 	DatabaseInUse       = "DatabaseInUse"
 	UndoFailed          = "UndoFailed"
+	RecipientInvalid    = "RecipientInvalid"
+	EncryptionRequired  = "EncryptionRequired"
+	KeyMissing          = "KeyMissing"
+	KeyWrong            = "KeyWrong"
+	KeyLocked           = "KeyLocked"
 	StepFailed          = "StepFailed"
 )
 
@@ -88,6 +94,11 @@ type rule struct {
 var rules = []rule{
 	{errStopping, WorkerStopping, true},
 	{errPairBroken, PairBroken, false},
+	{errPlain, EncryptionRequired, false},
+	{encryption.ErrRecipient, RecipientInvalid, false},
+	{encryption.ErrNoKey, KeyMissing, false},
+	{encryption.ErrWrongKey, KeyWrong, false},
+	{encryption.ErrLocked, KeyLocked, false},
 	{errDumpStalled, DumpStalled, true},
 	{errStagedGone, BackupCorrupt, false},
 	{catalog.ErrUnsealed, BackupCorrupt, false}, // sealed a moment ago, and gone
@@ -164,6 +175,11 @@ var nextSteps = map[string]string{
 	NodeRuns:            "stop the node's containers by hand: docker ps",
 	NodeUnhealthy:       "docker logs of the container that is named",
 	DatabaseInUse:       "end the program that connects to the node's database",
+	RecipientInvalid:    "mend AGE_RECIPIENTS or GPG_PUBLIC_KEYS, see docs/how-to/encryption.md; check with: canton-backup doctor",
+	EncryptionRequired:  "set ENCRYPTION=age or gpg, or leave REQUIRE_ENCRYPTION out",
+	KeyMissing:          "lend the private key on the node's host: canton-backup unlock FILE, then start it again",
+	KeyWrong:            "find the private key of one of the public keys that are named, then: canton-backup unlock FILE",
+	KeyLocked:           "canton-backup unlock FILE asks for the passphrase; then start it again",
 	UndoFailed:          "start the node by hand, the message says how",
 }
 

@@ -25,18 +25,20 @@ type PreflightInput struct {
 
 // Plan is what Preflight found out and the later steps go by: settings that do not change within a run, and the node's facts. No secret.
 type Plan struct {
-	Node        string              `json:"node"`
-	Network     string              `json:"network"`
-	Container   string              `json:"container"` // name of the postgres container
-	Validator   string              `json:"validator_db"`
-	Participant string              `json:"participant_db"`
-	Codec       backupset.Codec     `json:"codec"`
-	Targets     []Target            `json:"targets"` // empty: sets stay on this host
-	Facts       backupset.NodeFacts `json:"facts"`
-	Estimate    int64               `json:"estimate"` // bytes that the set may need
-	LastGood    backupset.ID        `json:"last_good,omitempty"`
-	Searchable  bool                `json:"searchable"` // search attributes may be set
-	Warnings    []string            `json:"warnings,omitempty"`
+	Node        string               `json:"node"`
+	Network     string               `json:"network"`
+	Container   string               `json:"container"` // name of the postgres container
+	Validator   string               `json:"validator_db"`
+	Participant string               `json:"participant_db"`
+	Codec       backupset.Codec      `json:"codec"`
+	Encryption  backupset.Encryption `json:"encryption,omitempty"`
+	Recipients  []string             `json:"recipients,omitempty"` // fingerprints of the keys that will open the set
+	Targets     []Target             `json:"targets"`              // empty: sets stay on this host
+	Facts       backupset.NodeFacts  `json:"facts"`
+	Estimate    int64                `json:"estimate"` // bytes that the set may need
+	LastGood    backupset.ID         `json:"last_good,omitempty"`
+	Searchable  bool                 `json:"searchable"` // search attributes may be set
+	Warnings    []string             `json:"warnings,omitempty"`
 }
 
 // Target is a place that gets a copy of each set.
@@ -72,6 +74,9 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	if err := n.clear(ctx, settings, local, &plan); err != nil {
 		return Plan{}, err
 	}
+	if err := n.encrypts(settings, &plan); err != nil {
+		return Plan{}, err
+	}
 	if err := n.inspect(ctx, settings, at, &plan); err != nil {
 		return Plan{}, err
 	}
@@ -89,6 +94,20 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 		}
 	}
 	return plan, ctx.Err()
+}
+
+// encrypts refuses a run whose files could not be encrypted as the settings want it: they are never made plain instead.
+func (n *Node) encrypts(s config.Settings, plan *Plan) error {
+	to, err := Recipients(s, n.Now())
+	if err != nil || to == nil {
+		return err
+	}
+	if err := to.Try(); err != nil {
+		return err
+	}
+	plan.Encryption, plan.Recipients = to.Method, to.Fingerprints()
+	plan.Warnings = append(plan.Warnings, ExpiryNotices(to, n.Now())...)
+	return nil
 }
 
 // clear ends and removes what killed workers left: helper containers, staged dumps, open sets.

@@ -13,6 +13,7 @@ import (
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
 	"canton-backup/internal/config"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/seal"
@@ -39,25 +40,28 @@ func (r *Restores) Fetch(ctx context.Context, in RestoreStep) error {
 		for _, h := range in.Plan.Halves {
 			total.Add(h.Component.Size)
 		}
-		if in.Plan.From == Local {
-			local, err := r.Local(settings)
-			if err != nil {
+		local, err := r.Local(settings)
+		if err != nil {
+			return err
+		}
+		var source store.Store = local
+		if in.Plan.From != Local {
+			if source, err = r.target(settings, config.Kind(in.Plan.From)); err != nil {
 				return err
 			}
+		}
+		for _, h := range in.Plan.Halves {
+			if err := r.opens(ctx, settings, source, h.Component); err != nil {
+				return fmt.Errorf("fetch set %s: %w", in.Plan.Set, err)
+			}
+		}
+		if in.Plan.From == Local {
 			for _, h := range in.Plan.Halves {
 				if err := digested(ctx, local.Path(h.Component.File), h.Component, &done); err != nil {
 					return err
 				}
 			}
 			return nil
-		}
-		source, err := r.target(settings, config.Kind(in.Plan.From))
-		if err != nil {
-			return err
-		}
-		local, err := r.Local(settings)
-		if err != nil {
-			return err
 		}
 		if _, err := CheckSpace(ctx, local, total.Load()); err != nil {
 			return fmt.Errorf("fetch set %s: %w", in.Plan.Set, err)
@@ -194,6 +198,10 @@ func (r *Restores) Load(ctx context.Context, in LoadInput) error {
 		if err != nil {
 			return err
 		}
+		key, err := r.key(settings, half.Component)
+		if err != nil {
+			return err
+		}
 		return r.onServer(ctx, settings, in.Plan, func(server *postgres.Server, console *postgres.Console) error {
 			all, err := console.Databases(ctx)
 			if err != nil {
@@ -208,19 +216,19 @@ func (r *Restores) Load(ctx context.Context, in LoadInput) error {
 			if err := console.Create(ctx, half.Loading, all[half.Live].Locale); err != nil {
 				return err
 			}
-			return loadFile(ctx, server, path, half, string(in.Plan.Request.Stamp), &read)
+			return loadFile(ctx, server, path, key, half, string(in.Plan.Request.Stamp), &read)
 		})
 	})
 }
 
 // loadFile loads a dump into an empty database of the server.
-func loadFile(ctx context.Context, server *postgres.Server, path string, h Half, app string, read *atomic.Int64) (err error) {
+func loadFile(ctx context.Context, server *postgres.Server, path string, key *encryption.Key, h Half, app string, read *atomic.Int64) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
 	}
 	defer file.Close()
-	text, err := seal.Decode(io.TeeReader(file, counted{io.Discard, read}), h.Component.Codec)
+	text, err := seal.Decode(io.TeeReader(file, counted{io.Discard, read}), h.Component, key)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
 	}

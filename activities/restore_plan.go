@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -111,7 +112,7 @@ func PlanRestore(ctx context.Context, h *Host, s config.Settings, in RestoreRequ
 	if err != nil {
 		return plan, err
 	}
-	for _, c := range m.Components {
+	for _, c := range m.Dumps() {
 		c.Contents = nil // a hundred tables that no step of a restore needs
 		if in.Only != "" && in.Only != c.Role {
 			plan.Other = c.Database
@@ -299,6 +300,9 @@ func (p *RestorePlan) describe(now time.Time) {
 	say("set %s of node %s (%s), %s, pair %s, from %s", p.Set, p.Node, p.Network, humanize.IBytes(uint64(p.Bytes)), p.Verdict, p.Location)
 	if p.RecordTime != nil {
 		say("its newest transaction is of %s, %s ago; the node catches up from the network, what it alone knew since then is lost", p.RecordTime.Format(time.DateTime+" UTC"), age(now.Sub(*p.RecordTime)))
+	}
+	if c := p.Halves[0].Component; c.Encryption != backupset.Unencrypted {
+		say("it is encrypted (%s), and opens for the private key of %s", c.Encryption, strings.Join(c.Recipients, " or "))
 	}
 	say("the node stops, its databases are loaded beside the present ones, checked, and take their names:")
 	for _, h := range p.Halves {

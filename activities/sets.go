@@ -66,10 +66,11 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		err := fmt.Errorf("seal set %s: %w: %s", in.Set, errPairBroken, backupset.Failed(checks))
 		return Sealed{}, errors.Join(err, os.RemoveAll(folder))
 	}
+	components := []backupset.Component{in.Validator.Component, in.Participant.Component}
 	m := backupset.Manifest{
-		Format: backupset.Format, Set: in.Set, Node: in.Plan.Node, Network: in.Plan.Network, Reason: in.Reason,
+		Format: backupset.FormatFor(components), Set: in.Set, Node: in.Plan.Node, Network: in.Plan.Network, Reason: in.Reason,
 		SealedAt: s.Now().UTC(), Program: s.Program, Facts: in.Plan.Facts,
-		Components: []backupset.Component{in.Validator.Component, in.Participant.Component}, Checks: checks, Verdict: verdict,
+		Components: components, Checks: checks, Verdict: verdict,
 	}
 	changed, err := s.becameAnother(ctx, settings, local, m)
 	if err != nil {
@@ -174,6 +175,9 @@ func (s *Sets) Upload(ctx context.Context, in UploadInput) (Uploaded, error) {
 		m, manifest, err := catalog.LocalManifest(local.Path(backupset.ManifestName(in.Set)))
 		if err != nil {
 			return err
+		}
+		if settings.Encryption.Required && m.Plain() {
+			return fmt.Errorf("upload set %s: %w", in.Set, errPlain)
 		}
 		total.Store(m.Bytes())
 		done = Uploaded{Location: target.Location(), Bytes: m.Bytes()}

@@ -56,7 +56,7 @@ func (s *sealer) staged(at time.Time, participant string) SealInput {
 	} {
 		content := []byte("dump of " + c.Database)
 		sum := sha256.Sum256(content)
-		c.SystemID, c.Codec, c.File = "1", backupset.Gzip, backupset.DumpName(c.Database, in.Set, backupset.Gzip)
+		c.SystemID, c.Codec, c.File = "1", backupset.Gzip, backupset.DumpName(c.Database, in.Set, backupset.Gzip, backupset.Unencrypted)
 		c.Size, c.SHA256 = int64(len(content)), hex.EncodeToString(sum[:])
 		*place = Dump{Component: c, Staged: c.File + ".1"}
 		require.NoError(s.t, os.WriteFile(filepath.Join(stagingOf(settings, in.Set), place.Staged), content, 0o600))

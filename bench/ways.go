@@ -74,7 +74,7 @@ func (r *rig) captureExec(ctx context.Context, path string, codec backupset.Code
 }
 
 func sealed(path string, codec backupset.Codec, dump func(io.Writer) error) error {
-	w, err := seal.Create(path, codec)
+	w, err := seal.Create(path, codec, nil)
 	if err != nil {
 		return err
 	}

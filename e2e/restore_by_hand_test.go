@@ -24,16 +24,22 @@ func TestRestoreByHand_FollowsTheManual(t *testing.T) {
 		name    string
 		options testbed.Options
 		codec   string
+		encrypt func(h *host) (key string)
 		last    string // what the operator does at the end
 	}{
-		{"current bundle, then drop the old databases", testbed.Options{Flavour: testbed.Current, FillMB: 5}, "gzip", "drop"},
-		{"legacy bundle with auth, then undo", testbed.Options{Flavour: testbed.Legacy, MigrationID: "4", Auth: true}, "zstd", "undo"},
+		{"current bundle, then drop the old databases", testbed.Options{Flavour: testbed.Current, FillMB: 5}, "gzip", nil, "drop"},
+		{"legacy bundle with auth, gpg, then undo", testbed.Options{Flavour: testbed.Legacy, MigrationID: "4", Auth: true}, "zstd", func(h *host) string { h.gpg("0"); return "" }, "undo"},
+		{"age", testbed.Options{Flavour: testbed.Current}, "gzip", (*host).age, "drop"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNode(t, c.options)
 			h := newHost(t, n)
 			h.s3()
 			h.set("COMPRESSION", c.codec)
+			var key string
+			if c.encrypt != nil {
+				key = c.encrypt(h)
+			}
 			id := h.backup()
 			for _, database := range []string{testbed.ValidatorDB, n.ParticipantDB()} {
 				sqlOf(t, n, database, "CREATE TABLE after_the_backup ()")
@@ -43,7 +49,7 @@ func TestRestoreByHand_FollowsTheManual(t *testing.T) {
 
 			dir := filepath.Join(t.TempDir(), "restore")
 			script := manual(t, map[string]string{
-				"SET": string(id), "DIR": dir, "BUNDLE": n.Bundle,
+				"SET": string(id), "DIR": dir, "KEY": key, "BUNDLE": n.Bundle,
 				"R2_ENDPOINT": h.settings["R2_ENDPOINT"], "R2_BUCKET": h.settings["R2_BUCKET"], "R2_ACCESS_KEY": h.settings["R2_ACCESS_KEY"],
 				"R2_SECRET_KEY": h.settings["R2_SECRET_KEY"], "NETWORK": h.settings["NETWORK"], "NODE_NAME": h.settings["NODE_NAME"],
 			}, "fetch-r2", "step", c.last)
@@ -100,7 +106,7 @@ func TestRestoreByHand_RefusesAnAlteredDump(t *testing.T) {
 
 	// The bundle is a folder that holds nothing: reaching step 3 would fail differently.
 	script := manual(t, map[string]string{
-		"SET": string(m.Set), "DIR": filepath.Join(t.TempDir(), "restore"), "BUNDLE": t.TempDir(),
+		"SET": string(m.Set), "DIR": filepath.Join(t.TempDir(), "restore"), "KEY": "", "BUNDLE": t.TempDir(),
 		"R2_ENDPOINT": h.settings["R2_ENDPOINT"], "R2_BUCKET": h.settings["R2_BUCKET"], "R2_ACCESS_KEY": h.settings["R2_ACCESS_KEY"],
 		"R2_SECRET_KEY": h.settings["R2_SECRET_KEY"], "NETWORK": h.settings["NETWORK"], "NODE_NAME": h.settings["NODE_NAME"],
 	}, "fetch-r2", "step")

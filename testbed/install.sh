@@ -40,7 +40,7 @@ apt_install() {
 
 packages() {
 	local missing=() name
-	for name in rsync openssh-server openssh-client mmdebstrap jq curl zstd gzip ca-certificates; do
+	for name in rsync openssh-server openssh-client mmdebstrap jq curl zstd gzip age gnupg ca-certificates; do
 		case $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null || :) in
 			'install ok installed') ;;
 			*) missing+=("$name") ;;

@@ -88,7 +88,7 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 }
 
 func dumpOf(database string, set backupset.ID) activities.Dump {
-	return activities.Dump{Staged: database + ".1", Component: backupset.Component{Database: database, File: backupset.DumpName(database, set, backupset.Gzip), Size: 45 << 20}}
+	return activities.Dump{Staged: database + ".1", Component: backupset.Component{Database: database, File: backupset.DumpName(database, set, backupset.Gzip, backupset.Unencrypted), Size: 45 << 20}}
 }
 
 func (b *bench) call(name string) error {

@@ -20,6 +20,7 @@ import (
 	"canton-backup/activities"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/keyring"
 	"canton-backup/internal/temporalclient"
 	"canton-backup/internal/temporalserver"
 	"canton-backup/workflows"
@@ -47,6 +48,7 @@ type Worker struct {
 	docker *docker.Client
 	worker worker.Worker
 	runLog *runLog
+	keys   func() error // ends the keyring
 }
 
 // Options of a worker.
@@ -70,6 +72,10 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		}
 	}()
 	if w.lock, err = lockNode(settings); err != nil {
+		return nil, err
+	}
+	var ring keyring.Ring
+	if w.keys, err = ring.Serve(KeyringPath(settings)); err != nil {
 		return nil, err
 	}
 	if w.runLog, err = openRunLog(settings); err != nil {
@@ -102,6 +108,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		return nil, err
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
+	host.Lent = ring.Key
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())
@@ -148,6 +155,9 @@ func (w *Worker) Stop() error {
 	if w.runLog != nil {
 		errs = append(errs, w.runLog.Close())
 	}
+	if w.keys != nil {
+		errs = append(errs, w.keys())
+	}
 	if w.lock != nil {
 		errs = append(errs, w.lock.Unlock())
 	}
@@ -178,6 +188,11 @@ func lockNode(s config.Settings) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock node %s: %w (%s is locked); when it works for a cluster, set the same TEMPORAL_ADDRESS here", s.Node.Name, ErrWorkerRuns, lock.Path())
 	}
 	return lock, nil
+}
+
+// KeyringPath is the socket at which the node's worker takes private keys that are lent to it.
+func KeyringPath(s config.Settings) string {
+	return filepath.Join(s.BackupDir, ".keys-"+s.Node.Name+".sock")
 }
 
 func workerIdentity(node string) string {

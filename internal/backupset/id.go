@@ -73,10 +73,33 @@ func (c Codec) Suffix() string {
 	}
 }
 
-// DumpName is the file name of a database's dump: "<database>_<stamp>.sql.gz". Bytes that are unsafe in a file name, an
+// Encryption is how a file is encrypted, after compression. Empty: not at all.
+type Encryption string
+
+// The ways to encrypt, and the words of the ENCRYPTION setting.
+const (
+	Unencrypted Encryption = ""
+	Age         Encryption = "age" // age-encryption.org/v1
+	GPG         Encryption = "gpg" // OpenPGP, RFC 4880
+)
+
+// Suffix is the end that encryption adds to a file's name: ".age" or ".gpg", empty without.
+func (e Encryption) Suffix() string {
+	if e == Unencrypted {
+		return ""
+	}
+	return "." + string(e)
+}
+
+// DumpName is the file name of a database's dump: "<database>_<stamp>.sql.gz[.age]". Bytes that are unsafe in a file name, an
 // object key or a shell line are percent-encoded, so that different databases never share a name.
-func DumpName(database string, id ID, codec Codec) string {
-	return escape(database) + "_" + string(id) + codec.Suffix()
+func DumpName(database string, id ID, codec Codec, encryption Encryption) string {
+	return escape(database) + "_" + string(id) + codec.Suffix() + encryption.Suffix()
+}
+
+// IdentitiesName is the file name of a set's node identities: "identities_<stamp>.json[.age]".
+func IdentitiesName(id ID, encryption Encryption) string {
+	return "identities_" + string(id) + ".json" + encryption.Suffix()
 }
 
 // ManifestName is the file name of a set's manifest. Its presence seals the set.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 )
 
-// Format is the version of the manifest that this program writes. Readers refuse a higher one and ignore unknown fields.
-const Format = 1
+// Format is the newest version of the manifest that this program writes and reads. Readers refuse a higher one and ignore unknown fields.
+// 2: files may be encrypted, and a set may hold identities; a set with neither is still written as 1.
+const Format = 2
 
 // ErrNewerFormat: the manifest was written by a later version of this program.
 var ErrNewerFormat = errors.New("manifest is of a newer format")
@@ -18,35 +20,48 @@ var ErrNewerFormat = errors.New("manifest is of a newer format")
 // Role says which half of the pair a component is.
 type Role string
 
-// The two roles. The validator's dump is complete before the participant's starts (law 1, domain R1).
+// The two halves of the pair, of which the validator's dump is complete before the participant's starts (law 1, domain R1), and the node's
+// identities, a second lifeline that stands by itself (domain R5).
 const (
 	Validator   Role = "validator"
 	Participant Role = "participant"
+	Identities  Role = "identities"
 )
 
-// Component is one dump of a set.
+// Component is one file of a set: a dump, or the identities.
 type Component struct {
-	Role         Role      `json:"role"`
-	Database     string    `json:"database"`
-	File         string    `json:"file"`                    // DumpName(Database, set id, Codec)
-	Size         int64     `json:"size"`                    // bytes of the file
-	SHA256       string    `json:"sha256"`                  // of the file, lower-case hex
-	PlainSize    int64     `json:"plain_size"`              // bytes of the SQL text
-	PlainSHA256  string    `json:"plain_sha256"`            // of the SQL text
-	DatabaseSize int64     `json:"database_size,omitempty"` // pg_database_size, bytes
-	Contents     *Contents `json:"contents,omitempty"`      // what the dump holds, for the proof that a restored copy is equal
-	Codec        Codec     `json:"codec"`
-	StartedAt    time.Time `json:"started_at"`         // decoration: order is proven by the positions below
-	CompletedAt  time.Time `json:"completed_at"`       // decoration
-	SystemID     string    `json:"system_id"`          // pg_control_system().system_identifier of the server
-	StartLSN     LSN       `json:"start_lsn"`          // read in the transaction whose snapshot is dumped
-	EndLSN       LSN       `json:"end_lsn"`            // read after pg_dump ended
-	Client       string    `json:"client"`             // `pg_dump --version`
-	Attempt      int       `json:"attempt"`            // which attempt of the run made it, from 1
-	Warnings     string    `json:"warnings,omitempty"` // what pg_dump complained of, although it succeeded
+	Role         Role       `json:"role"`
+	Database     string     `json:"database,omitempty"`      // of a dump
+	File         string     `json:"file"`                    // DumpName, or IdentitiesName
+	Size         int64      `json:"size"`                    // bytes of the file
+	SHA256       string     `json:"sha256"`                  // of the file, lower-case hex
+	PlainSize    int64      `json:"plain_size"`              // bytes of the text: SQL, or JSON of the identities
+	PlainSHA256  string     `json:"plain_sha256"`            // of the text
+	DatabaseSize int64      `json:"database_size,omitempty"` // pg_database_size, bytes
+	Contents     *Contents  `json:"contents,omitempty"`      // what the dump holds, for the proof that a restored copy is equal
+	Codec        Codec      `json:"codec,omitempty"`         // empty: not compressed, as identities are
+	Encryption   Encryption `json:"encryption,omitempty"`
+	Recipients   []string   `json:"recipients,omitempty"` // fingerprints of the public keys, any one of which opens the file
+	StartedAt    time.Time  `json:"started_at"`           // decoration: order is proven by the positions below
+	CompletedAt  time.Time  `json:"completed_at"`         // decoration
+	SystemID     string     `json:"system_id"`            // pg_control_system().system_identifier of the server
+	StartLSN     LSN        `json:"start_lsn"`            // read in the transaction whose snapshot is dumped
+	EndLSN       LSN        `json:"end_lsn"`              // read after pg_dump ended
+	Client       string     `json:"client"`               // `pg_dump --version`
+	Attempt      int        `json:"attempt"`              // which attempt of the run made it, from 1
+	Warnings     string     `json:"warnings,omitempty"`   // what pg_dump complained of, although it succeeded
 
 	ValidatorEvidence   *ValidatorEvidence   `json:"validator_evidence,omitempty"`
 	ParticipantEvidence *ParticipantEvidence `json:"participant_evidence,omitempty"`
+	IdentitiesEvidence  *IdentitiesEvidence  `json:"identities_evidence,omitempty"`
+}
+
+// IdentitiesEvidence is what a dump of identities says of itself, without its keys.
+type IdentitiesEvidence struct {
+	ID      string    `json:"id"`      // participant, "PAR::name::fingerprint"
+	Version string    `json:"version"` // of Splice, when it was taken
+	Keys    string    `json:"keys"`    // digest of the keys: tells whether they changed, and nothing of them
+	TakenAt time.Time `json:"taken_at"`
 }
 
 // NodeFacts is what the containers themselves said about the node when the run began (domain 2.6). It holds no secret.
@@ -88,6 +103,32 @@ func (m Manifest) Component(role Role) (Component, bool) {
 		}
 	}
 	return Component{}, false
+}
+
+// Dumps are the two halves of the pair.
+func (m Manifest) Dumps() []Component {
+	var dumps []Component
+	for _, c := range m.Components {
+		if c.Role != Identities {
+			dumps = append(dumps, c)
+		}
+	}
+	return dumps
+}
+
+// Plain reports whether a file of the set is not encrypted.
+func (m Manifest) Plain() bool {
+	return slices.ContainsFunc(m.Components, func(c Component) bool { return c.Encryption == Unencrypted })
+}
+
+// FormatFor is the version that a manifest of these components needs: the lowest, so that earlier programs read what they can.
+func FormatFor(components []Component) int {
+	for _, c := range components {
+		if c.Encryption != Unencrypted || c.Role == Identities {
+			return 2
+		}
+	}
+	return 1
 }
 
 // ParticipantID is the id of the participant whose keys and ledger the set holds, "PAR::name::fingerprint". Empty when the
@@ -151,14 +192,21 @@ func (m Manifest) validate() error {
 	}
 	seen := map[Role]bool{}
 	for _, c := range m.Components {
-		if c.Role != Validator && c.Role != Participant || seen[c.Role] {
+		if c.Role != Validator && c.Role != Participant && c.Role != Identities || seen[c.Role] {
 			return fmt.Errorf("role %q is unknown or stands twice", c.Role)
 		}
 		seen[c.Role] = true
-		if c.Codec.Suffix() == "" {
-			return fmt.Errorf("codec %q is unknown", c.Codec)
+		if c.Encryption != Unencrypted && c.Encryption != Age && c.Encryption != GPG {
+			return fmt.Errorf("encryption %q is unknown", c.Encryption)
 		}
-		if c.File != DumpName(c.Database, m.Set, c.Codec) {
+		name := IdentitiesName(m.Set, c.Encryption)
+		if c.Role != Identities {
+			if c.Codec.Suffix() == "" {
+				return fmt.Errorf("codec %q is unknown", c.Codec)
+			}
+			name = DumpName(c.Database, m.Set, c.Codec, c.Encryption)
+		}
+		if c.File != name {
 			return fmt.Errorf("file name %q is not the one of database %q in this set", c.File, c.Database)
 		}
 		if c.Size <= 0 || !digestPattern.MatchString(c.SHA256) {

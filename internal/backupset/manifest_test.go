@@ -21,7 +21,7 @@ func manifest() backupset.Manifest {
 	v, p := pair()
 	v.Database, v.Codec, v.Size, v.SHA256 = "validator", backupset.Gzip, 45, strings.Repeat("a", 64)
 	p.Database, p.Codec, p.Size, p.SHA256 = "participant-4", backupset.Gzip, 120, strings.Repeat("b", 64)
-	v.File, p.File = backupset.DumpName(v.Database, id, v.Codec), backupset.DumpName(p.Database, id, p.Codec)
+	v.File, p.File = backupset.DumpName(v.Database, id, v.Codec, backupset.Unencrypted), backupset.DumpName(p.Database, id, p.Codec, backupset.Unencrypted)
 	checks, verdict := backupset.Prove(v, p)
 	return backupset.Manifest{Format: 1, Set: id, Node: "node-1", Network: "mainnet", SealedAt: at, Program: "canton-backup test",
 		Components: []backupset.Component{v, p}, Checks: checks, Verdict: verdict}
@@ -87,9 +87,9 @@ func TestDumpName(t *testing.T) {
 		"a;b\nc":         "a%3Bb%0Ac_20240115_140002.sql.gz",
 		"a%2Fb":          "a%252Fb_20240115_140002.sql.gz",
 	} {
-		require.Equal(t, want, backupset.DumpName(database, id, backupset.Gzip))
+		require.Equal(t, want, backupset.DumpName(database, id, backupset.Gzip, backupset.Unencrypted))
 	}
-	require.Equal(t, "validator_20240115_140002.sql.zst", backupset.DumpName("validator", id, backupset.Zstd))
+	require.Equal(t, "validator_20240115_140002.sql.zst", backupset.DumpName("validator", id, backupset.Zstd, backupset.Unencrypted))
 }
 
 func TestNames_RoundTrip(t *testing.T) {

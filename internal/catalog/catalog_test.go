@@ -77,7 +77,7 @@ func newSet(t *testing.T, who catalog.Owner, at time.Time) set {
 	id := backupset.NewID(at)
 	s.manifest = backupset.Manifest{Format: 1, Set: id, Node: who.Node, Network: who.Network, SealedAt: at, Verdict: backupset.Pass}
 	for role, db := range map[backupset.Role]string{backupset.Validator: "validator", backupset.Participant: "participant"} {
-		c := backupset.Component{Role: role, Database: db, Codec: backupset.Gzip, File: backupset.DumpName(db, id, backupset.Gzip)}
+		c := backupset.Component{Role: role, Database: db, Codec: backupset.Gzip, File: backupset.DumpName(db, id, backupset.Gzip, backupset.Unencrypted)}
 		data := []byte(fmt.Sprintf("%s of %s at %s", db, who.Node, id))
 		sum := sha256.Sum256(data)
 		c.Size, c.SHA256 = int64(len(data)), hex.EncodeToString(sum[:])

@@ -16,7 +16,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"canton-backup/activities"
+	"canton-backup/internal/app"
 	"canton-backup/internal/config"
+	"canton-backup/internal/keyring"
 	"canton-backup/workflows"
 )
 
@@ -64,6 +66,16 @@ func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
+	if c.loan != nil {
+		if err := keyring.Lend(ctx, app.KeyringPath(s), *c.loan); err != nil {
+			return err
+		}
+		defer func() {
+			if !errors.Is(err, errDetached) { // the run goes on, and needs it
+				err = errors.Join(err, keyring.Lend(context.WithoutCancel(ctx), app.KeyringPath(s), keyring.Loan{}))
+			}
+		}()
+	}
 	for {
 		err := c.runOnce(ctx, conn, s, workflow, kind, input, result, interrupts)
 		var failure *temporal.ApplicationError

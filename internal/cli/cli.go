@@ -17,6 +17,8 @@ import (
 	"canton-backup/activities"
 	"canton-backup/internal/app"
 	"canton-backup/internal/config"
+	"canton-backup/internal/encryption"
+	"canton-backup/internal/keyring"
 	"canton-backup/internal/store"
 	"canton-backup/internal/temporalserver"
 )
@@ -68,6 +70,7 @@ type command struct {
 	Streams
 	file string
 	json bool
+	loan *keyring.Loan // a private key for the run that is about to be started
 }
 
 // Main runs a command line and returns its exit code.
@@ -90,7 +93,7 @@ Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done but one of several tar
 		}
 		return err
 	}
-	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newDrill(c), newRestore(c), newRollback(c), newPrune(c), newSchedule(c), newStatus(c), newDoctor(c), newConfig(c), newVersion(c))
+	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newDrill(c), newRestore(c), newRollback(c), newPrune(c), newUnlock(c), newLock(c), newSchedule(c), newStatus(c), newDoctor(c), newConfig(c), newVersion(c))
 	root.SetArgs(args)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
@@ -144,6 +147,8 @@ func exitCode(err error) int {
 		return codeOf(named.name)
 	case errors.Is(err, store.ErrNotFound):
 		return ExitNotFound
+	case errors.Is(err, encryption.ErrNoKey), errors.Is(err, encryption.ErrWrongKey), errors.Is(err, encryption.ErrLocked):
+		return ExitKey
 	case errors.Is(err, temporalserver.ErrInUse), errors.Is(err, app.ErrWorkerRuns):
 		return ExitBusy
 	case strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"):
@@ -162,6 +167,8 @@ func codeOf(name string) int {
 		return ExitBusy
 	case activities.SetNotFound:
 		return ExitNotFound
+	case activities.KeyMissing, activities.KeyWrong, activities.KeyLocked:
+		return ExitKey
 	}
 	return ExitFailed
 }

@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"canton-backup/internal/backupset"
 	"canton-backup/internal/config"
 )
 
@@ -54,6 +56,14 @@ func printSettings(w io.Writer, s config.Settings) error {
 	p.linef("local sets      %s", s.BackupDir)
 	p.linef("retention       %d days, the last %d verified sets always", s.Retention.Days, s.Retention.KeepLast)
 	p.linef("compression     %s", s.Codec)
+	switch e := s.Encryption; e.Method {
+	case backupset.Age:
+		p.linef("encryption      age, to %s", strings.Join(e.AgeRecipients, ", "))
+	case backupset.GPG:
+		p.linef("encryption      gpg, to %s", strings.Join(e.GPGPublicKeys, ", "))
+	default:
+		p.linef("encryption      none: the sets hold the node's private keys in plain text")
+	}
 	p.linef("schedule        every %s", s.Every)
 	if s.Drill > 0 {
 		p.linef("drills          every %s", s.Drill)

@@ -106,8 +106,40 @@ func (d *doctor) habits(s config.Settings) {
 	if len(s.Targets) == 0 {
 		d.add("targets", warning, "BACKUP_TYPE=skip keeps every set on this host: a lost disk loses node and backups", "set BACKUP_TYPE=rsync or r2")
 	}
+	d.encryption(s)
 	if s.Telegram.Token.Empty() {
 		d.add("alerts", warning, "no alert channel: nobody hears of a failed backup", "set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID")
+	}
+}
+
+func (d *doctor) encryption(s config.Settings) {
+	to, err := activities.Recipients(s, time.Now())
+	switch {
+	case err == nil && to != nil:
+		err = to.Try()
+	case err == nil && len(s.Targets) > 0:
+		d.add("encryption", warning, "sets leave this host in plain text, the node's private keys in them", "set ENCRYPTION=age, see docs/how-to/encryption.md")
+		return
+	case err == nil:
+		d.add("encryption", warning, "sets lie here in plain text", "set ENCRYPTION=age, see docs/how-to/encryption.md")
+		return
+	}
+	if err != nil {
+		d.check("encryption", err, "")
+		return
+	}
+	for _, k := range to.Keys {
+		until := "never expires"
+		if !k.Expires.IsZero() {
+			until = fmt.Sprintf("expires in %d days", int(time.Until(k.Expires).Hours()/24))
+		}
+		d.add("encryption", ok, fmt.Sprintf("%s, to %s, %s", to.Method, k.Fingerprint, until), "")
+	}
+	for _, notice := range activities.ExpiryNotices(to, time.Now()) {
+		d.add("encryption", warning, notice, "extend the key, export it anew")
+	}
+	if s.Encryption.Key == "" && s.Drill > 0 {
+		d.add("drills", warning, "no private key is here, so no scheduled drill can open a set", "lend one before a drill (canton-backup unlock), set DECRYPTION_KEY, or DRILL_EVERY=off and drill by hand")
 	}
 }
 

@@ -12,20 +12,24 @@ import (
 )
 
 func newDrill(c *command) *cobra.Command {
-	var from string
+	var from, key string
 	cmd := &cobra.Command{
 		Use: "drill [SET|latest]", Short: "Prove that a set restores", Args: cobra.MaximumNArgs(1),
 		Long: `Fetch a set from a target, load it into a throw-away server without a network, make the checks of the backup and compare every row with what
 was dumped. The node is not touched. The result is kept beside the set's manifest.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.runDrill(cmd.Context(), pick(args), from) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.runDrill(cmd.Context(), pick(args), from, key) },
 	}
 	cmd.Flags().StringVar(&from, "from", "", "try the copy of this store: local, rsync, r2 (default: the first of BACKUP_TYPE)")
+	cmd.Flags().StringVar(&key, "key", "", keyHelp)
 	return cmd
 }
 
-func (c *command) runDrill(ctx context.Context, set, from string) error {
+func (c *command) runDrill(ctx context.Context, set, from, key string) error {
 	s, err := c.settings()
 	if err != nil {
+		return err
+	}
+	if err := c.lendFor(ctx, s, key, set, from); err != nil {
 		return err
 	}
 	var drilled activities.Drilled

@@ -27,6 +27,7 @@ type restoreOptions struct {
 	startArgs []string
 	plan      bool
 	yes       bool
+	key       string
 	dropOld   bool
 }
 
@@ -51,6 +52,7 @@ Prints the plan and asks first. What stands against a restore is a gate; --overr
 	cmd.Flags().StringArrayVar(&o.startArgs, "start-arg", nil, "argument of start.sh; give all of them, each with its own --start-arg, instead of the recorded ones")
 	cmd.Flags().BoolVar(&o.plan, "plan", false, "print the plan and change nothing")
 	cmd.Flags().BoolVar(&o.dropOld, "drop-old", false, "restore nothing: drop the databases that earlier restores and rollbacks left")
+	cmd.Flags().StringVar(&o.key, "key", "", keyHelp)
 	cmd.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
 	return cmd
 }
@@ -90,6 +92,13 @@ func (c *command) runRestore(ctx context.Context, set string, o restoreOptions) 
 		if err := c.ask(s.Node.Name); err != nil {
 			return err
 		}
+	}
+	var components []backupset.Component
+	for _, h := range plan.Halves {
+		components = append(components, h.Component)
+	}
+	if err := c.lend(ctx, s, o.key, components); err != nil {
+		return err
 	}
 	var result workflows.RestoreResult
 	input := workflows.RestoreInput{Set: string(plan.Set), From: plan.From, Only: request.Only, Override: o.override, StartArgs: o.startArgs, Approved: true}

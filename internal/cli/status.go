@@ -39,6 +39,7 @@ type storeStatus struct {
 	LastGood backupset.ID `json:"last_good,omitempty"` // newest set whose pair is proven and whose files are all there
 	AgeS     int64        `json:"age_seconds,omitempty"`
 	Sets     int          `json:"sets"`
+	Plain    int          `json:"plain"`            // sets of this node that are not encrypted
 	Faults   []string     `json:"faults,omitempty"` // damaged, unreadable or wrongly dated sets
 	Error    string       `json:"error,omitempty"`
 }
@@ -80,6 +81,9 @@ func readStatus(ctx context.Context, s config.Settings) status {
 			one.LastGood, one.AgeS = good.Manifest.Set, int64(time.Since(good.Manifest.Set.Time()).Seconds())
 		}
 		for _, e := range shelf.listing.Sets {
+			if e.Own && e.Manifest.Plain() {
+				one.Plain++
+			}
 			if e.Own && e.Damage != "" {
 				one.Faults = append(one.Faults, fmt.Sprintf("set %s: %s", e.Manifest.Set, e.Damage))
 			}
@@ -179,6 +183,9 @@ func printStatus(w io.Writer, st status) error {
 		}
 	}
 	for _, one := range st.Stores {
+		if one.Plain > 0 && one.Store != activities.Local {
+			p.linef("  %-6s PLAIN   %d set(s) hold the node's private keys in plain text: set ENCRYPTION=age", one.Store, one.Plain)
+		}
 		for _, fault := range one.Faults {
 			p.linef("  %-6s FAULT   %s", one.Store, fault)
 		}

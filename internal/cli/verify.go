@@ -11,6 +11,7 @@ import (
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/catalog"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/seal"
 	"canton-backup/internal/store"
 )
@@ -25,18 +26,23 @@ type verified struct {
 }
 
 func newVerify(c *command) *cobra.Command {
-	var only string
+	var only, key string
+	var stored bool
 	cmd := &cobra.Command{
 		Use: "verify [SET|latest]", Short: "Read a set back and compare every byte with its manifest", Args: cobra.MaximumNArgs(1),
 		Long: `Read a set back from every store that has it, decode it, and compare sizes and digests of the files and of the SQL in them with the
 manifest. It does not load the set into a database.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.runVerify(cmd.Context(), pick(args), only) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.runVerify(cmd.Context(), pick(args), only, key, stored)
+		},
 	}
 	cmd.Flags().StringVar(&only, "store", "", "only this store: local, rsync, r2")
+	cmd.Flags().StringVar(&key, "key", "", keyHelp)
+	cmd.Flags().BoolVar(&stored, "stored", false, "compare the files as they are stored, without a private key; that they can be decrypted is not proven")
 	return cmd
 }
 
-func (c *command) runVerify(ctx context.Context, id, only string) error {
+func (c *command) runVerify(ctx context.Context, id, only, keyFile string, stored bool) error {
 	s, err := c.settings()
 	if err != nil {
 		return err
@@ -48,6 +54,7 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 			id, everywhere = latest, true // an older set may have been pruned somewhere; the newest one belongs in every store
 		}
 	}
+	key := c.reader(s, keyFile)
 	var results []verified
 	for _, shelf := range all {
 		e, err := shelf.listing.Find(id, time.Now())
@@ -61,7 +68,7 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 		}
 		for _, component := range e.Manifest.Components {
 			r := verified{Set: e.Manifest.Set, Store: shelf.name, File: component.File, OK: true}
-			if err := verifyFile(ctx, shelf.store, component); err != nil {
+			if err := verifyFile(ctx, shelf.store, component, key, stored); err != nil {
 				r.OK, r.Error = false, err.Error()
 				errs = errors.Join(errs, fmt.Errorf("%s: %w", shelf.name, err))
 			}
@@ -89,7 +96,7 @@ func (c *command) runVerify(ctx context.Context, id, only string) error {
 	}), errs)
 }
 
-func verifyFile(ctx context.Context, s store.Store, component backupset.Component) error {
+func verifyFile(ctx context.Context, s store.Store, component backupset.Component, key func(backupset.Component) (*encryption.Key, error), stored bool) error {
 	r, err := s.Open(ctx, component.File, 0)
 	if errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("verify %s: the file is missing", component.File) // the set exists, so this is damage
@@ -97,5 +104,12 @@ func verifyFile(ctx context.Context, s store.Store, component backupset.Componen
 	if err != nil {
 		return err
 	}
-	return errors.Join(seal.Verify(r, component), r.Close())
+	if stored {
+		return errors.Join(seal.VerifyStored(r, component), r.Close())
+	}
+	opens, err := key(component)
+	if err != nil {
+		return errors.Join(err, r.Close())
+	}
+	return errors.Join(seal.Verify(r, component, opens), r.Close())
 }

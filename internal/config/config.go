@@ -23,21 +23,22 @@ const (
 
 // Settings is one reading of the settings.
 type Settings struct {
-	File      string // path of toolkit.conf
-	Home      string // the operator's home folder
-	Node      Node
-	Targets   []Kind // empty for skip
-	Rsync     RsyncSettings
-	R2        R2Settings
-	Retention Retention
-	Codec     backupset.Codec
-	Every     time.Duration // interval of the schedule
-	Drill     time.Duration // interval of drills, 0 for none
-	BackupDir string        // absolute
-	Telegram  Telegram
-	Temporal  Temporal
-	Toolkit   Toolkit
-	Warnings  []string // unknown keys and the like: worth a line, no reason to stop
+	File       string // path of toolkit.conf
+	Home       string // the operator's home folder
+	Node       Node
+	Targets    []Kind // empty for skip
+	Rsync      RsyncSettings
+	R2         R2Settings
+	Retention  Retention
+	Codec      backupset.Codec
+	Encryption Encryption
+	Every      time.Duration // interval of the schedule
+	Drill      time.Duration // interval of drills, 0 for none
+	BackupDir  string        // absolute
+	Telegram   Telegram
+	Temporal   Temporal
+	Toolkit    Toolkit
+	Warnings   []string // unknown keys and the like: worth a line, no reason to stop
 }
 
 // Node says which node this is and where to look for it.
@@ -70,6 +71,15 @@ type R2Settings struct {
 type Retention struct {
 	Days     int
 	KeepLast int
+}
+
+// Encryption says to whom files are encrypted, and what opens them here.
+type Encryption struct {
+	Method        backupset.Encryption
+	AgeRecipients []string // of age: public keys, or absolute paths of files of them
+	GPGPublicKeys []string // of gpg: absolute paths
+	Required      bool     // no plain file leaves this host
+	Key           string   // absolute path of a private key, "gpg-agent", or empty: it is lent when it is needed
 }
 
 // Telegram is the alert channel; without a token there is none.

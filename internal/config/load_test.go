@@ -139,10 +139,11 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 	bad := map[string]string{
 		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "-1", "COMPRESSION": "xz",
+		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here",
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
 	}
-	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL"}
+	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS"}
 	for _, k := range config.Keys {
 		value, has := bad[k.Name]
 		if !has {

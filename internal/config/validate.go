@@ -43,13 +43,14 @@ func (r *reader) settings() Settings {
 			ValidatorDB:    r.text("VALIDATOR_DB", "validator"),
 			ParticipantDB:  r.text("PARTICIPANT_DB", ""),
 		},
-		Retention: Retention{Days: r.number("RETENTION_DAYS", 7, 1, 36500), KeepLast: r.number("KEEP_LAST", 3, 1, 10000)},
-		Every:     r.duration("BACKUP_EVERY", 4*time.Hour),
-		Drill:     r.interval("DRILL_EVERY", 7*24*time.Hour),
-		BackupDir: r.path("BACKUP_DIR", "~/.canton/backups"),
-		Codec:     backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
-		Telegram:  r.telegram(),
-		Toolkit:   Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
+		Retention:  Retention{Days: r.number("RETENTION_DAYS", 7, 1, 36500), KeepLast: r.number("KEEP_LAST", 3, 1, 10000)},
+		Every:      r.duration("BACKUP_EVERY", 4*time.Hour),
+		Drill:      r.interval("DRILL_EVERY", 7*24*time.Hour),
+		BackupDir:  r.path("BACKUP_DIR", "~/.canton/backups"),
+		Codec:      backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
+		Encryption: r.encryption(),
+		Telegram:   r.telegram(),
+		Toolkit:    Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
 		Temporal: Temporal{
 			Dir:    r.path("TEMPORAL_DIR", "~/.canton/temporal"),
 			Port:   r.number("TEMPORAL_PORT", 7233, 1, 65535),
@@ -93,6 +94,42 @@ func (r *reader) targets() []Kind {
 	}
 	return kinds
 }
+
+func (r *reader) encryption() Encryption {
+	e := Encryption{Required: r.boolean("REQUIRE_ENCRYPTION", false), Key: r.text("DECRYPTION_KEY", "")}
+	if e.Key != "" && e.Key != agentWord {
+		e.Key = r.path("DECRYPTION_KEY", "")
+	}
+	switch method := r.oneOf("ENCRYPTION", "none", "none", "age", "gpg"); method {
+	case "age":
+		e.Method = backupset.Age
+		if e.AgeRecipients = r.list("AGE_RECIPIENTS"); len(e.AgeRecipients) == 0 {
+			r.missing("AGE_RECIPIENTS", "make a key pair on another host (age-keygen -o key.txt), keep it there, and set its public key: age1…")
+		}
+	case "gpg":
+		e.Method = backupset.GPG
+		if e.GPGPublicKeys = r.list("GPG_PUBLIC_KEYS"); len(e.GPGPublicKeys) == 0 {
+			r.missing("GPG_PUBLIC_KEYS", "export the public key to a file (gpg --export --armor KEY > backup.asc), and set its path")
+		}
+		for _, file := range e.GPGPublicKeys {
+			if !filepath.IsAbs(file) {
+				r.bad("GPG_PUBLIC_KEYS", file, "is not an absolute path", "begin it with / or ~/")
+			}
+		}
+	default:
+		if e.Required {
+			r.bad("REQUIRE_ENCRYPTION", "true", "ENCRYPTION is none: there would be no backup at all", "set ENCRYPTION=age or gpg")
+		}
+	}
+	if slices.ContainsFunc(e.AgeRecipients, func(text string) bool { return strings.Contains(strings.ToUpper(text), "SECRET-KEY") }) {
+		r.bad("AGE_RECIPIENTS", misplaced, "a private key stands there", "set the public key (age-keygen -y), and take the private one off this host")
+		e.AgeRecipients = nil
+	}
+	return e
+}
+
+// agentWord in DECRYPTION_KEY stands for a key that gpg holds, not for a file.
+const agentWord = "gpg-agent"
 
 func (r *reader) rsync() RsyncSettings {
 	s := RsyncSettings{
@@ -200,6 +237,36 @@ func (r *reader) oneOf(name, fallback string, words ...string) string {
 	return value
 }
 
+func (r *reader) boolean(name string, fallback bool) bool {
+	raw := r.text(name, strconv.FormatBool(fallback))
+	switch strings.ToLower(raw) {
+	case "true", "yes", "on", "1":
+		return true
+	case "false", "no", "off", "0":
+		return false
+	}
+	r.bad(name, raw, "is neither true nor false", "use true or false")
+	return fallback
+}
+
+// list splits a value at its commas. Items that begin with ~/ are paths of the operator's home.
+func (r *reader) list(name string) []string {
+	var items []string
+	for _, item := range strings.Split(r.text(name, ""), ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, r.expand(item))
+		}
+	}
+	return items
+}
+
+func (r *reader) expand(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/') {
+		return filepath.Join(r.home, rest)
+	}
+	return path
+}
+
 func (r *reader) number(name string, fallback, low, high int) int {
 	raw := r.text(name, "")
 	if raw == "" {
@@ -245,9 +312,7 @@ func (r *reader) path(name, fallback string) string {
 	if raw == "" {
 		return ""
 	}
-	if rest, ok := strings.CutPrefix(raw, "~"); ok && (rest == "" || rest[0] == '/') {
-		raw = filepath.Join(r.home, rest)
-	}
+	raw = r.expand(raw)
 	if !filepath.IsAbs(raw) {
 		r.bad(name, raw, "is not an absolute path", "begin it with / or ~/")
 	}

@@ -1,5 +1,5 @@
-// Package seal turns a dump's SQL text into the file that is kept, and back: compression and digests in one pass, in bounded
-// memory, never with the text itself on a disk.
+// Package seal turns a text (a dump's SQL, the identities' JSON) into the file that is kept, and back: compression, encryption and digests in
+// one pass, in bounded memory, never with the text itself on a disk.
 package seal
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/encryption"
 )
 
 // Result says what was written.
@@ -27,27 +28,39 @@ type Result struct {
 	PlainSHA256 string // of the text
 }
 
-// Writer compresses text into a file. It is not safe for concurrent use, except for the counters.
+// Writer compresses and encrypts text into a file. It is not safe for concurrent use, except for the counters.
 type Writer struct {
 	file   *os.File
 	stored *digest
+	cipher io.WriteCloser
 	codec  io.WriteCloser
 	plain  *digest
 }
 
-// Create makes the file (0600, it must not exist) and starts a stream into it.
-func Create(path string, codec backupset.Codec) (*Writer, error) {
+// Create makes the file (0600, it must not exist) and starts a stream into it. Without a codec the text is not compressed, with nil
+// recipients not encrypted.
+func Create(path string, codec backupset.Codec, to *encryption.Recipients) (*Writer, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create dump file: %w", err)
 	}
 	w := &Writer{file: file, stored: newDigest(file)}
-	if w.codec, err = compressor(w.stored, codec); err != nil {
+	w.cipher = nopCloser{w.stored}
+	if to != nil {
+		if w.cipher, err = to.Encrypt(w.stored); err != nil {
+			return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
+		}
+	}
+	if w.codec, err = compressor(w.cipher, codec); err != nil {
 		return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
 	}
 	w.plain = newDigest(w.codec)
 	return w, nil
 }
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
 
 // Write takes the next piece of text.
 func (w *Writer) Write(p []byte) (int, error) { return w.plain.Write(p) }
@@ -58,6 +71,9 @@ func (w *Writer) Plain() int64 { return w.plain.count.Load() }
 // Close completes the file and puts it on the disk. After an error the file is gone.
 func (w *Writer) Close() (Result, error) {
 	err := w.codec.Close()
+	if err == nil {
+		err = w.cipher.Close()
+	}
 	if err == nil {
 		err = w.file.Sync()
 	}
@@ -81,6 +97,8 @@ func (w *Writer) Abort() error {
 func compressor(w io.Writer, codec backupset.Codec) (io.WriteCloser, error) {
 	workers := max(2, runtime.GOMAXPROCS(0))
 	switch codec {
+	case "":
+		return nopCloser{w}, nil
 	case backupset.Gzip:
 		return newGzipWriter(w, workers), nil
 	case backupset.Zstd:
@@ -95,12 +113,12 @@ func compressor(w io.Writer, codec backupset.Codec) (io.WriteCloser, error) {
 var ErrDiffers = errors.New("content differs from the manifest")
 
 // Verify reads a stored file from r to its end, decodes it, and compares sizes and digests of both forms with the manifest's.
-func Verify(r io.Reader, want backupset.Component) error {
+func Verify(r io.Reader, want backupset.Component, key *encryption.Key) error {
 	stored := newDigest(io.Discard)
 	tee := io.TeeReader(r, stored)
-	decoded, err := decompressor(tee, want.Codec)
+	decoded, err := Decode(tee, want, key)
 	if err != nil {
-		return fmt.Errorf("verify %s: %w: %w", want.File, ErrDiffers, err)
+		return fmt.Errorf("verify %s: %w", want.File, err)
 	}
 	defer decoded.Close()
 	plain := newDigest(io.Discard)
@@ -110,17 +128,36 @@ func Verify(r io.Reader, want backupset.Component) error {
 	if _, err := io.Copy(io.Discard, tee); err != nil { // what stands behind the compressed stream counts too
 		return fmt.Errorf("verify %s: %w", want.File, err)
 	}
-	switch {
-	case stored.count.Load() != want.Size || stored.sum() != want.SHA256:
-		return fmt.Errorf("verify %s: %w: %d bytes, sha256 %s; the manifest says %d, %s", want.File, ErrDiffers, stored.count.Load(), stored.sum(), want.Size, want.SHA256)
-	case plain.count.Load() != want.PlainSize || plain.sum() != want.PlainSHA256:
+	if err := stored.isStored(want); err != nil {
+		return err
+	}
+	if plain.count.Load() != want.PlainSize || plain.sum() != want.PlainSHA256 {
 		return fmt.Errorf("verify %s: %w: decoded text has %d bytes, the manifest says %d", want.File, ErrDiffers, plain.count.Load(), want.PlainSize)
+	}
+	return nil
+}
+
+// VerifyStored is Verify without a look inside: of an encrypted file it proves that it is the one that was made, which is all that can be
+// proven where the private key is not.
+func VerifyStored(r io.Reader, want backupset.Component) error {
+	stored := newDigest(io.Discard)
+	if _, err := io.Copy(stored, r); err != nil {
+		return fmt.Errorf("verify %s: %w", want.File, err)
+	}
+	return stored.isStored(want)
+}
+
+func (d *digest) isStored(want backupset.Component) error {
+	if d.count.Load() != want.Size || d.sum() != want.SHA256 {
+		return fmt.Errorf("verify %s: %w: %d bytes, sha256 %s; the manifest says %d, %s", want.File, ErrDiffers, d.count.Load(), d.sum(), want.Size, want.SHA256)
 	}
 	return nil
 }
 
 func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 	switch codec {
+	case "":
+		return io.NopCloser(r), nil
 	case backupset.Gzip:
 		return newGzipReader(r)
 	case backupset.Zstd:
@@ -134,14 +171,30 @@ func decompressor(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
 	}
 }
 
-// Decode reads the text of a stored file. A file that ends early is an error, not the end of the text.
-func Decode(r io.Reader, codec backupset.Codec) (io.ReadCloser, error) {
-	text, err := decompressor(r, codec)
-	if err != nil {
-		return nil, fmt.Errorf("decode dump: %w: %w", ErrDiffers, err)
+// Decode reads the text of a stored file. A file that ends early is an error, not the end of the text. The key is asked for encrypted files
+// alone; what it says of them is not ErrDiffers.
+func Decode(r io.Reader, c backupset.Component, key *encryption.Key) (io.ReadCloser, error) {
+	opened := io.NopCloser(r)
+	if c.Encryption != backupset.Unencrypted {
+		var err error
+		if opened, err = key.Open(r, c); err != nil {
+			return nil, fmt.Errorf("decode dump: %w", err)
+		}
 	}
-	return text, nil
+	text, err := decompressor(opened, c.Codec)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("decode dump: %w: %w", ErrDiffers, err), opened.Close())
+	}
+	return &decoded{text, opened}, nil
 }
+
+// decoded is a text with all that is to be closed behind it.
+type decoded struct {
+	io.ReadCloser
+	opened io.Closer
+}
+
+func (d *decoded) Close() error { return errors.Join(d.ReadCloser.Close(), d.opened.Close()) }
 
 // digest passes bytes on, counts them and hashes them.
 type digest struct {

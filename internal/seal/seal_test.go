@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/seal"
 )
 
@@ -43,7 +46,7 @@ func TestWriter_StockToolsReadIt(t *testing.T) {
 			decoded, err := cmd.Output()
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(plain, decoded))
-			require.NoError(t, seal.Verify(open(t, path), want))
+			require.NoError(t, seal.Verify(open(t, path), want, nil))
 		})
 	}
 }
@@ -61,13 +64,13 @@ func TestVerify_SeesEveryDefect(t *testing.T) {
 			"empty": nil, "truncated": good[:len(good)-1], "half": good[:len(good)/2], "one bit": flipped, "one byte more": append(bytes.Clone(good), 0),
 		} {
 			t.Run(string(codec)+" "+name, func(t *testing.T) {
-				require.ErrorIs(t, seal.Verify(bytes.NewReader(data), want), seal.ErrDiffers)
+				require.ErrorIs(t, seal.Verify(bytes.NewReader(data), want, nil), seal.ErrDiffers)
 			})
 		}
 		t.Run(string(codec)+" other text under a right file digest", func(t *testing.T) {
 			other := want
 			other.PlainSHA256 = want.SHA256
-			require.ErrorIs(t, seal.Verify(bytes.NewReader(good), other), seal.ErrDiffers)
+			require.ErrorIs(t, seal.Verify(bytes.NewReader(good), other, nil), seal.ErrDiffers)
 		})
 	}
 }
@@ -75,7 +78,7 @@ func TestVerify_SeesEveryDefect(t *testing.T) {
 func TestWriter_AbortAndFullDiskLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "dump")
-	w, err := seal.Create(path, backupset.Gzip)
+	w, err := seal.Create(path, backupset.Gzip, nil)
 	require.NoError(t, err)
 	_, err = w.Write(text(2 << 20))
 	require.NoError(t, err)
@@ -85,16 +88,16 @@ func TestWriter_AbortAndFullDiskLeaveNothing(t *testing.T) {
 	require.Empty(t, left)
 
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	_, err = seal.Create(path, backupset.Gzip)
+	_, err = seal.Create(path, backupset.Gzip, nil)
 	require.ErrorIs(t, err, os.ErrExist)
-	_, err = seal.Create(filepath.Join(dir, "x"), "lz4")
+	_, err = seal.Create(filepath.Join(dir, "x"), "lz4", nil)
 	require.Error(t, err)
 	require.NoFileExists(t, filepath.Join(dir, "x"))
 }
 
 func store(t *testing.T, path string, codec backupset.Codec, plain []byte) backupset.Component {
 	t.Helper()
-	w, err := seal.Create(path, codec)
+	w, err := seal.Create(path, codec, nil)
 	require.NoError(t, err)
 	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{bytes.NewReader(plain)}, make([]byte, 100_000))
 	require.NoError(t, err)
@@ -119,7 +122,7 @@ func TestWriter_FullDisk(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).Run())
 			t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
-			w, err := seal.Create(filepath.Join(dir, "dump"), codec)
+			w, err := seal.Create(filepath.Join(dir, "dump"), codec, nil)
 			require.NoError(t, err)
 			_, err = io.Copy(struct{ io.Writer }{w}, bytes.NewReader(text(16<<20)))
 			if err == nil {
@@ -139,6 +142,46 @@ func TestWriter_EmptyStream(t *testing.T) {
 	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd} {
 		path := filepath.Join(t.TempDir(), "dump")
 		want := store(t, path, codec, nil)
-		require.NoError(t, seal.Verify(open(t, path), want))
+		require.NoError(t, seal.Verify(open(t, path), want, nil))
+	}
+}
+
+// Compression, then encryption, then the digest of what is stored; an altered byte, a cut and a missing key each have their own name.
+func TestCreate_Encrypted(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	to, err := encryption.ForAge([]string{identity.Recipient().String()})
+	require.NoError(t, err)
+	key, err := encryption.ParseKey([]byte(identity.String()), "key", nil)
+	require.NoError(t, err)
+	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd, ""} {
+		path := filepath.Join(t.TempDir(), "file")
+		w, err := seal.Create(path, codec, to)
+		require.NoError(t, err)
+		text := strings.Repeat("a line of a dump\n", 100_000)
+		_, err = io.WriteString(w, text)
+		require.NoError(t, err)
+		result, err := w.Close()
+		require.NoError(t, err)
+		c := backupset.Component{Codec: codec, Encryption: to.Method, Recipients: to.Fingerprints(), Size: result.Size, SHA256: result.SHA256,
+			PlainSize: result.PlainSize, PlainSHA256: result.PlainSHA256}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotContains(t, string(data), "line of a dump")
+		require.NoError(t, seal.Verify(bytes.NewReader(data), c, key))
+		require.NoError(t, seal.VerifyStored(bytes.NewReader(data), c))
+		r, err := seal.Decode(bytes.NewReader(data), c, key)
+		require.NoError(t, err)
+		got, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+		require.NoError(t, r.Close())
+
+		require.ErrorIs(t, seal.Verify(bytes.NewReader(data), c, nil), encryption.ErrNoKey)
+		altered := bytes.Clone(data)
+		altered[len(data)-1] ^= 1
+		require.ErrorIs(t, seal.Verify(bytes.NewReader(altered), c, key), seal.ErrDiffers)
+		require.ErrorIs(t, seal.VerifyStored(bytes.NewReader(altered), c), seal.ErrDiffers)
+		require.ErrorIs(t, seal.Verify(bytes.NewReader(data[:len(data)-1]), c, key), seal.ErrDiffers)
 	}
 }

@@ -1,0 +1,443 @@
+package encryption_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/encryption"
+	"canton-backup/internal/secret"
+)
+
+// text is what is encrypted: longer than any buffer on the way.
+var text = func() []byte {
+	b := make([]byte, 3<<20+17)
+	_, _ = rand.Read(b[:1<<20])
+	return b
+}()
+
+// run runs a stock program and returns its output.
+func run(t *testing.T, in []byte, name string, args ...string) []byte {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	require.NoError(t, err, "make tools installs it")
+	cmd := exec.Command(path, args...)
+	cmd.Stdin = bytes.NewReader(in)
+	var out, words bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &words
+	require.NoError(t, cmd.Run(), "%s %v: %s", name, args, words.String())
+	return out.Bytes()
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// sealed encrypts the text.
+func sealed(t *testing.T, r *encryption.Recipients) ([]byte, backupset.Component) {
+	t.Helper()
+	require.NoError(t, r.Try())
+	var b bytes.Buffer
+	w, err := r.Encrypt(&b)
+	require.NoError(t, err)
+	_, err = w.Write(text)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.NotContains(t, b.String(), string(text[:64]))
+	return b.Bytes(), backupset.Component{File: "x", Encryption: r.Method, Recipients: r.Fingerprints()}
+}
+
+func opened(k *encryption.Key, data []byte, c backupset.Component) ([]byte, error) {
+	r, err := k.Open(bytes.NewReader(data), c)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func never(string) (secret.String, error) { return secret.New(""), fmt.Errorf("nobody is there") }
+
+func word(passphrase string) encryption.Passphrase {
+	return func(string) (secret.String, error) { return secret.New(passphrase), nil }
+}
+
+func TestAge_StockToolsAndWeReadEachOther(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	hybrid, err := age.GenerateHybridIdentity()
+	require.NoError(t, err)
+	own := write(t, "key.txt", []byte("# made today\n"+identity.String()+"\n"))
+	quantum := write(t, "quantum.txt", []byte(hybrid.String()+"\n"))
+	dir := t.TempDir()
+	ed, rsa := filepath.Join(dir, "ed"), filepath.Join(dir, "rsa")
+	run(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ed)
+	run(t, nil, "ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", rsa)
+	edPublic, err := os.ReadFile(ed + ".pub")
+	require.NoError(t, err)
+	file := write(t, "recipients.txt", append([]byte("# our two\n\n"+identity.Recipient().String()+"\n"), edPublic...))
+
+	for name, c := range map[string]struct {
+		to   []string
+		key  string
+		read bool // Debian's age knows this kind
+	}{
+		"X25519":          {[]string{identity.Recipient().String()}, own, true},
+		"post-quantum":    {[]string{hybrid.Recipient().String()}, quantum, false},
+		"ssh-ed25519":     {[]string{strings.TrimSpace(string(edPublic))}, ed, true},
+		"ssh-rsa":         {[]string{rsa + ".pub"}, rsa, true},
+		"several, first":  {[]string{file, rsa + ".pub"}, own, true},
+		"several, second": {[]string{file, rsa + ".pub"}, ed, true},
+		"several, last":   {[]string{file, rsa + ".pub"}, rsa, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := encryption.ForAge(c.to)
+			require.NoError(t, err)
+			data, component := sealed(t, r)
+			key, err := encryption.ReadKey(c.key, nil)
+			require.NoError(t, err)
+			got, err := opened(key, data, component)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(text, got))
+			if c.read {
+				require.True(t, bytes.Equal(text, run(t, data, "age", "-d", "-i", c.key)))
+			}
+		})
+	}
+	t.Run("we read what age writes", func(t *testing.T) {
+		data := run(t, text, "age", "-e", "-r", identity.Recipient().String())
+		key, err := encryption.ReadKey(own, nil)
+		require.NoError(t, err)
+		got, err := opened(key, data, backupset.Component{Encryption: backupset.Age})
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(text, got))
+	})
+}
+
+func TestAge_RefusedRecipients(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	for name, c := range map[string]struct{ recipient, says string }{
+		"private key":     {identity.String(), "keep the private one off this host"},
+		"mistyped":        {identity.Recipient().String()[:60] + "qq", "age1"},
+		"ecdsa":           {ecdsaKey(t), "use ssh-ed25519 or ssh-rsa"},
+		"no file":         {"/nowhere/recipients", "no such file"},
+		"an empty file":   {write(t, "none", nil), "there is none"},
+		"something else":  {"backup@example.com", "neither age1"},
+		"key in the file": {write(t, "keys", []byte("\n"+identity.String())), "line 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := encryption.ForAge([]string{c.recipient})
+			require.ErrorIs(t, err, encryption.ErrRecipient)
+			require.ErrorContains(t, err, c.says)
+			require.NotContains(t, err.Error(), identity.String()[20:])
+		})
+	}
+	_, err = encryption.ForAge(nil)
+	require.ErrorIs(t, err, encryption.ErrRecipient)
+}
+
+func ecdsaKey(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "key")
+	run(t, nil, "ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path)
+	data, err := os.ReadFile(path + ".pub")
+	require.NoError(t, err)
+	return strings.TrimSpace(string(data))
+}
+
+func TestKey_LockedByPassphrase(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	r, err := encryption.ForAge([]string{identity.Recipient().String()})
+	require.NoError(t, err)
+	data, component := sealed(t, r)
+	ssh := filepath.Join(t.TempDir(), "key")
+	run(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "sesame", "-f", ssh)
+	sshR, err := encryption.ForAge([]string{ssh + ".pub"})
+	require.NoError(t, err)
+	sshData, sshComponent := sealed(t, sshR)
+
+	scrypt, err := age.NewScryptRecipient("sesame")
+	require.NoError(t, err)
+	scrypt.SetWorkFactor(10)
+	var locked bytes.Buffer
+	w, err := age.Encrypt(&locked, scrypt)
+	require.NoError(t, err)
+	_, err = io.WriteString(w, identity.String()+"\n")
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+
+	for name, c := range map[string]struct {
+		file      string
+		data      []byte
+		component backupset.Component
+	}{
+		"age": {write(t, "locked.age", locked.Bytes()), data, component},
+		"ssh": {ssh, sshData, sshComponent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, ask := range []encryption.Passphrase{nil, never, word("open")} {
+				_, err := encryption.ReadKey(c.file, ask)
+				require.ErrorIs(t, err, encryption.ErrLocked)
+			}
+			key, err := encryption.ReadKey(c.file, word("sesame"))
+			require.NoError(t, err)
+			got, err := opened(key, c.data, c.component)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(text, got))
+			require.Equal(t, "[redacted]", fmt.Sprint(key))
+			require.Equal(t, "[redacted]", fmt.Sprintf("%#v", key))
+		})
+	}
+}
+
+func TestKey_WrongMissingOrNone(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	other, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	r, err := encryption.ForAge([]string{identity.Recipient().String()})
+	require.NoError(t, err)
+	data, component := sealed(t, r)
+
+	_, err = opened(nil, data, component)
+	require.ErrorIs(t, err, encryption.ErrNoKey)
+	require.ErrorContains(t, err, identity.Recipient().String())
+	key, err := encryption.ParseKey([]byte(other.String()), "other", nil)
+	require.NoError(t, err)
+	_, err = opened(key, data, component)
+	require.ErrorIs(t, err, encryption.ErrWrongKey)
+	component.Encryption = backupset.GPG
+	_, err = opened(key, data, component)
+	require.ErrorIs(t, err, encryption.ErrWrongKey)
+
+	_, err = encryption.ReadKey("/nowhere/key", nil)
+	require.ErrorIs(t, err, encryption.ErrNoKey)
+	for _, none := range []string{"", "hello", identity.Recipient().String(), "AGE-SECRET-KEY-1" + strings.Repeat("Q", 40)} {
+		_, err = encryption.ParseKey([]byte(none), "none", nil)
+		require.ErrorIs(t, err, encryption.ErrWrongKey, none)
+	}
+}
+
+func TestKey_AlteredOrCutFailsWhileRead(t *testing.T) {
+	home := newGPG(t)
+	home.make("future-default", "0", "")
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	forAge, err := encryption.ForAge([]string{identity.Recipient().String()})
+	require.NoError(t, err)
+	forGPG, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		to  *encryption.Recipients
+		key string
+	}{{forAge, write(t, "key", []byte(identity.String()))}, {forGPG, home.private("")}} {
+		key, err := encryption.ReadKey(c.key, nil)
+		require.NoError(t, err)
+		data, component := sealed(t, c.to)
+		for _, at := range []int{len(data) / 2, len(data) - 1} {
+			altered := bytes.Clone(data)
+			altered[at] ^= 1
+			_, err = opened(key, altered, component)
+			require.Error(t, err, "%s altered at %d", c.to.Method, at)
+			_, err = opened(key, data[:at], component)
+			require.Error(t, err, "%s cut at %d", c.to.Method, at)
+		}
+	}
+}
+
+// gpgHome is a GnuPG of its own, with one key.
+type gpgHome struct {
+	t   *testing.T
+	dir string
+	key string // fingerprint
+}
+
+func newGPG(t *testing.T) *gpgHome {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gpg") // short: the agent's socket lies in it
+	require.NoError(t, err)
+	h := &gpgHome{t: t, dir: dir}
+	t.Cleanup(func() {
+		h.tool("gpgconf", "--homedir", dir, "--kill", "all")
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	return h
+}
+
+func (h *gpgHome) tool(name string, args ...string) []byte {
+	h.t.Helper()
+	return run(h.t, nil, name, args...)
+}
+
+func (h *gpgHome) gpg(args ...string) []byte {
+	h.t.Helper()
+	return h.tool("gpg", append([]string{"--homedir", h.dir, "--batch", "--quiet", "--pinentry-mode", "loopback"}, args...)...)
+}
+
+var fpr = regexp.MustCompile(`(?m)^fpr:+([0-9A-F]{40}):`)
+
+// make makes a key with a subkey that encrypts: "default" is RSA, "future-default" elliptic.
+func (h *gpgHome) make(algorithm, expires, passphrase string) {
+	h.t.Helper()
+	h.gpg("--passphrase", passphrase, "--quick-gen-key", "backup <backup@example.com>", algorithm, "default", expires)
+	h.find()
+}
+
+func (h *gpgHome) find() {
+	h.key = string(fpr.FindSubmatch(h.gpg("--list-keys", "--with-colons"))[1])
+}
+
+func (h *gpgHome) public() string {
+	return write(h.t, "public.asc", h.gpg("--export", "--armor", h.key))
+}
+
+func (h *gpgHome) private(passphrase string) string {
+	return write(h.t, "private.asc", h.gpg("--passphrase", passphrase, "--export-secret-keys", "--armor", h.key))
+}
+
+func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
+	for _, algorithm := range []string{"default", "future-default"} {
+		t.Run(algorithm, func(t *testing.T) {
+			home := newGPG(t)
+			home.make(algorithm, "0", "")
+			binary := write(t, "public.gpg", home.gpg("--export", home.key))
+			for _, file := range []string{home.public(), binary} {
+				r, err := encryption.ForGPG([]string{file}, time.Now())
+				require.NoError(t, err)
+				require.Equal(t, []string{home.key}, r.Fingerprints())
+				data, component := sealed(t, r)
+				require.Less(t, len(data), len(text)+4096)
+				key, err := encryption.ReadKey(home.private(""), nil)
+				require.NoError(t, err)
+				got, err := opened(key, data, component)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(text, got))
+				require.True(t, bytes.Equal(text, run(t, data, "gpg", "--homedir", home.dir, "--batch", "--quiet", "-d")))
+			}
+			for _, compression := range []string{"none", "zlib", "bzip2"} {
+				data := run(t, text, "gpg", "--homedir", home.dir, "--batch", "--trust-model", "always", "--compress-algo", compression, "-r", home.key, "-e")
+				key, err := encryption.ReadKey(home.private(""), nil)
+				require.NoError(t, err)
+				got, err := opened(key, data, backupset.Component{Encryption: backupset.GPG})
+				require.NoError(t, err, compression)
+				require.True(t, bytes.Equal(text, got))
+			}
+		})
+	}
+}
+
+func TestGPG_RefusedKeys(t *testing.T) {
+	good := newGPG(t)
+	good.make("future-default", "seconds=864000", "")
+	r, err := encryption.ForGPG([]string{good.public()}, time.Now())
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(10*24*time.Hour), r.Keys[0].Expires, time.Hour)
+	_, err = encryption.ForGPG([]string{good.public()}, time.Now().Add(11*24*time.Hour))
+	require.ErrorIs(t, err, encryption.ErrRecipient)
+	require.ErrorContains(t, err, "expired on")
+
+	signs := newGPG(t)
+	signs.gpg("--passphrase", "", "--quick-gen-key", "signer", "ed25519", "sign", "0")
+	signs.find()
+
+	revoked := newGPG(t)
+	revoked.make("future-default", "0", "")
+	certificate, err := os.ReadFile(filepath.Join(revoked.dir, "openpgp-revocs.d", revoked.key+".rev"))
+	require.NoError(t, err)
+	revoked.gpg("--import", write(t, "revoke", bytes.Replace(certificate, []byte(":-----BEGIN"), []byte("-----BEGIN"), 1)))
+
+	for name, c := range map[string]struct{ file, says string }{
+		"private": {good.private(""), "private key"},
+		"signs":   {signs.public(), "only signs"},
+		"revoked": {revoked.public(), "revoked"},
+		"no file": {"/nowhere/key.asc", "no such file"},
+		"no key":  {write(t, "text", []byte("hello")), "gpg --export"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := encryption.ForGPG([]string{c.file}, time.Now())
+			require.ErrorIs(t, err, encryption.ErrRecipient)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+func TestGPG_LockedKeyAndAgent(t *testing.T) {
+	home := newGPG(t)
+	home.make("future-default", "0", "sesame")
+	r, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	require.NoError(t, err)
+	data, component := sealed(t, r)
+	file := home.private("sesame")
+	for _, ask := range []encryption.Passphrase{nil, never, word("open")} {
+		_, err = encryption.ReadKey(file, ask)
+		require.ErrorIs(t, err, encryption.ErrLocked)
+	}
+	key, err := encryption.ReadKey(file, word("sesame"))
+	require.NoError(t, err)
+	got, err := opened(key, data, component)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(text, got))
+
+	t.Setenv("GNUPGHOME", home.dir)
+	agent, err := encryption.ReadKey(encryption.GPGAgent, nil)
+	require.NoError(t, err)
+	home.tool("gpgconf", "--homedir", home.dir, "--kill", "gpg-agent")
+	_, err = opened(agent, data, component)
+	require.ErrorIs(t, err, encryption.ErrLocked, "a key ring that would prompt must not hang a run")
+	home.gpg("--passphrase", "sesame", "--output", filepath.Join(t.TempDir(), "warm"), "--decrypt", write(t, "data.gpg", data)) // the agent remembers
+	got, err = opened(agent, data, component)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(text, got))
+
+	stream, err := agent.Open(bytes.NewReader(data), component)
+	require.NoError(t, err)
+	require.NoError(t, stream.Close(), "a reader may leave early")
+
+	t.Setenv("GNUPGHOME", newGPG(t).dir)
+	_, err = opened(agent, data, component)
+	require.ErrorIs(t, err, encryption.ErrWrongKey)
+}
+
+func BenchmarkEncrypt(b *testing.B) {
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(b, err)
+	forAge, err := encryption.ForAge([]string{identity.Recipient().String()})
+	require.NoError(b, err)
+	b.Run("age", func(b *testing.B) { bench(b, forAge) })
+	if file := os.Getenv("GPG_PUBLIC_KEY"); file != "" {
+		forGPG, err := encryption.ForGPG([]string{file}, time.Now())
+		require.NoError(b, err)
+		b.Run("gpg", func(b *testing.B) { bench(b, forGPG) })
+	}
+}
+
+func bench(b *testing.B, r *encryption.Recipients) {
+	block := make([]byte, 256<<10)
+	_, _ = rand.Read(block)
+	b.SetBytes(256 << 20)
+	for b.Loop() {
+		w, err := r.Encrypt(io.Discard)
+		require.NoError(b, err)
+		for range 1024 {
+			_, err := w.Write(block)
+			require.NoError(b, err)
+		}
+		require.NoError(b, w.Close())
+	}
+}
