@@ -108,7 +108,7 @@ type backup struct {
 
 // run is the life of a backup set.
 func (b *backup) run(ctx workflow.Context) (BackupResult, error) {
-	for _, step := range []func(workflow.Context) error{b.preflight, b.dumpValidator, b.dumpParticipant, b.seal, b.upload, b.prune} {
+	for _, step := range []func(workflow.Context) error{b.preflight, b.dumpValidator, b.dumpParticipant, b.seal, b.upload, b.catchUp, b.prune} {
 		if err := step(ctx); err != nil {
 			return BackupResult{}, err
 		}
@@ -208,6 +208,34 @@ func (b *backup) upload(ctx workflow.Context) error {
 	}
 	if failed != nil && len(b.good()) == 0 {
 		return failed
+	}
+	return nil
+}
+
+// catchUp brings the targets that have the new set what they missed while they were down. What cannot be sent now is sent by a later run.
+func (b *backup) catchUp(ctx workflow.Context) error {
+	if len(b.good()) == 0 || workflow.GetVersion(ctx, "targets catch up", workflow.DefaultVersion, 1) != 1 {
+		return nil
+	}
+	futures := map[int]workflow.Future{}
+	for _, i := range b.good() {
+		in := activities.CatchUpInput{Set: b.set, Target: b.targets[i].Target}
+		futures[i] = workflow.ExecuteActivity(uploadClass.options(ctx, b.targets[i].Location), sets.CatchUp, in)
+	}
+	for _, i := range b.good() {
+		var caught activities.CaughtUp
+		err := futures[i].Get(ctx, &caught)
+		if ctx.Err() != nil || temporal.IsCanceledError(err) {
+			return err
+		}
+		if err != nil {
+			name, text := cause(err)
+			b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text))
+			b.say(ctx, "⚠ %s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text)
+		}
+		if n := len(caught.Sets); n > 0 {
+			b.say(ctx, "✓ %s caught up, %d set(s)", b.targets[i].Target, n)
+		}
 	}
 	return nil
 }

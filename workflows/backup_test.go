@@ -71,6 +71,9 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 	b.OnActivity(sets.Upload, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.UploadInput) (activities.Uploaded, error) {
 		return activities.Uploaded{}, b.call("Upload " + string(in.Target))
 	}).Maybe()
+	b.OnActivity(sets.CatchUp, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CatchUpInput) (activities.CaughtUp, error) {
+		return activities.CaughtUp{}, b.call("CatchUp " + string(in.Target))
+	}).Maybe()
 	b.OnActivity(prunes.PruneLocal, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PruneInput) (activities.Pruned, error) {
 		return activities.Pruned{Location: "here"}, b.call("PruneLocal")
 	}).Maybe()
@@ -123,7 +126,7 @@ func TestBackup_TakesTheStepsInOrder(t *testing.T) {
 	b := newBench(t, config.Rsync)
 	result, err := b.run(t)
 	require.NoError(t, err)
-	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync", "PruneLocal", "PruneRemote rsync"}, b.calls)
+	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync", "CatchUp rsync", "PruneLocal", "PruneRemote rsync"}, b.calls)
 	require.Equal(t, workflows.Done, result.Outcome)
 	require.Equal(t, 1, result.Targets[0].Removed)
 	require.Equal(t, backupset.Pass, result.Verdict)
@@ -189,6 +192,17 @@ func TestBackup_PruneFailureIsAWarning(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, workflows.Done, result.Outcome)
 	require.Contains(t, strings.Join(result.Warnings, "\n"), "prune of rsync failed: AuthDenied")
+}
+
+// What a target missed earlier may wait for a later run: the new set is there.
+func TestBackup_CatchUpFailureIsAWarning(t *testing.T) {
+	b := newBench(t, config.Rsync, config.R2)
+	b.fail["Upload rsync"], b.fail["CatchUp r2"] = permanent(activities.HostKeyNotTrusted), permanent(activities.InsufficientSpace)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(result.Warnings, "\n"), "r2 did not get all sets that it missed: InsufficientSpace")
+	require.NotContains(t, b.calls, "CatchUp rsync")
+	require.Contains(t, b.calls, "PruneRemote r2")
 }
 
 func TestBackup_PassingTroubleIsRetried(t *testing.T) {

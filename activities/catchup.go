@@ -1,0 +1,111 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
+	"canton-backup/internal/retention"
+)
+
+// CatchUpInput names a target that holds the set just made.
+type CatchUpInput struct {
+	Set    backupset.ID `json:"set"`
+	Target config.Kind  `json:"target"`
+}
+
+// CaughtUp says which sets the target had missed and has now.
+type CaughtUp struct {
+	Sets []backupset.ID `json:"sets,omitempty"`
+}
+
+// CatchUp copies to a target the sets of this host that it missed: it was down, full or not there yet. The newest come first, and a set
+// that retention would release there at once is not sent. A repeated CatchUp goes on where the last one stopped.
+func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
+	var sent, total atomic.Int64
+	var caught CaughtUp
+	progress := func() Progress {
+		return Progress{Phase: fmt.Sprintf("bringing %s what it missed", in.Target), Bytes: sent.Load(), Total: total.Load()}
+	}
+	err := withHeartbeat(ctx, progress, func(ctx context.Context) error {
+		settings, err := s.settings()
+		if err != nil {
+			return err
+		}
+		local, err := s.Local(settings)
+		if err != nil {
+			return err
+		}
+		target, err := s.target(settings, in.Target)
+		if err != nil {
+			return err
+		}
+		m, _, err := catalog.LocalManifest(local.Path(backupset.ManifestName(in.Set)))
+		if err != nil {
+			return err
+		}
+		own := owner(settings).Like(m)
+		here, err := catalog.List(ctx, local, own)
+		if err != nil {
+			return err
+		}
+		there, err := catalog.List(ctx, target, own)
+		if err != nil {
+			return err
+		}
+		missed := Missed(s.Now(), here, there, settings)
+		for _, m := range missed {
+			total.Add(m.Bytes())
+		}
+		for _, m := range missed {
+			before := sent.Load()
+			_, manifest, err := catalog.LocalManifest(local.Path(backupset.ManifestName(m.Set)))
+			if errors.Is(err, catalog.ErrUnsealed) {
+				continue // somebody removed it by hand since it was listed
+			}
+			if err != nil {
+				return err
+			}
+			if err := catalog.Publish(ctx, target, m, local.Path, manifest, func(n int64) { sent.Store(before + n) }); err != nil {
+				return err
+			}
+			caught.Sets = append(caught.Sets, m.Set)
+		}
+		return nil
+	})
+	return caught, err
+}
+
+// Missed are the sets of this node that lie here, whole, and not there, newest first: without those that retention would release there, and
+// without plain ones when the settings forbid that they leave this host.
+func Missed(now time.Time, here, there catalog.Listing, s config.Settings) []backupset.Manifest {
+	has := map[backupset.ID]bool{}
+	for _, e := range there.Sets {
+		has[e.Manifest.Set] = true
+	}
+	both := catalog.Listing{Sets: there.Sets}
+	var candidates []backupset.Manifest
+	for _, e := range here.Sets {
+		if !e.Own || e.Damage != "" || has[e.Manifest.Set] || s.Encryption.Required && e.Manifest.Plain() {
+			continue
+		}
+		candidates = append(candidates, e.Manifest)
+		both.Sets = append(both.Sets, e)
+	}
+	kept := map[backupset.ID]bool{}
+	for _, d := range PlanPrune(now, both, s.Retention) {
+		kept[d.ID] = kept[d.ID] || d.Keep
+	}
+	var missed []backupset.Manifest
+	for _, m := range candidates {
+		if kept[m.Set] && !m.Set.Time().After(now.Add(retention.Skew)) {
+			missed = append(missed, m)
+		}
+	}
+	return missed
+}

@@ -1,0 +1,72 @@
+package activities
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/config"
+	"canton-backup/internal/store"
+	"canton-backup/internal/store/dir"
+)
+
+// A target that was away for some runs gets what it missed, newest first, but neither what retention would release there nor another
+// node's sets; and the second time there is nothing left to do.
+func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
+	s := newSealer(t)
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(s.host.SettingsFile, []byte("BACKUP_TYPE=rsync\nREMOTE_HOST=h\nREMOTE_PATH=p\nNODE_NAME=n\nNETWORK=testnet\nRETENTION_DAYS=2\nKEEP_LAST=1\n"), 0o600))
+	target, err := dir.New(dir.Config{Path: folder, Owner: "n"})
+	require.NoError(t, err)
+	s.host.Remote = func(config.Settings, config.Kind) (store.Store, error) { return target, nil }
+	now := time.Now()
+	var ids []backupset.ID
+	for _, age := range []time.Duration{10 * 24 * time.Hour, 20 * time.Hour, 10 * time.Hour, 0} {
+		in := s.staged(now.Add(-age), "PAR::a::1220")
+		_, err := s.seal(in)
+		require.NoError(t, err)
+		ids = append(ids, in.Set)
+	}
+	foreign := s.staged(now.Add(-5*time.Hour), "PAR::b::1220")
+	_, err = s.seal(foreign)
+	require.NoError(t, err)
+
+	newest := ids[len(ids)-1]
+	var sets *Sets
+	_, err = s.env.ExecuteActivity(sets.Upload, UploadInput{Set: newest, Target: config.Rsync})
+	require.NoError(t, err)
+	catchUp := func() []backupset.ID {
+		value, err := s.env.ExecuteActivity(sets.CatchUp, CatchUpInput{Set: newest, Target: config.Rsync})
+		require.NoError(t, err)
+		var caught CaughtUp
+		require.NoError(t, value.Get(&caught))
+		return caught.Sets
+	}
+	require.Equal(t, []backupset.ID{ids[2], ids[1]}, catchUp())
+	listing, err := catalog.List(context.Background(), target, catalog.Owner{Node: "n", Network: "testnet"})
+	require.NoError(t, err)
+	require.Len(t, listing.Sets, 3)
+	for _, e := range listing.Sets {
+		require.Empty(t, e.Damage)
+	}
+	require.Empty(t, catchUp())
+
+	// Plain sets stay here where the settings say so.
+	require.NoError(t, os.RemoveAll(folder))
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	settings, err := s.host.settings()
+	require.NoError(t, err)
+	settings.Encryption.Required = true
+	local, err := s.host.Local(settings)
+	require.NoError(t, err)
+	here, err := catalog.List(context.Background(), local, catalog.Owner{Node: "n", Network: "testnet"})
+	require.NoError(t, err)
+	require.Empty(t, Missed(now, here, catalog.Listing{}, settings))
+	require.DirExists(t, filepath.Dir(folder))
+}
