@@ -15,6 +15,7 @@ const (
 	gzipWallBar  = 0.35
 	zstdWallBar  = 0.28
 	bytesBar     = 1.0
+	cipherBar    = 1.15 // an encrypted dump's time, to the plain one's
 	growthBar    = 1.25 // peak memory at ten times the data, to the peak at one
 	idleCoreBar  = 0.01
 	idleBytesBar = 260_000_000
@@ -33,6 +34,9 @@ func speedBars(results []result) []bar {
 	seed := results[0]
 	var bars []bar
 	for _, r := range results[1:] {
+		if r.way.plain > 0 {
+			bars = append(bars, bar{r.way.name + ": time / plain's", ratio(r.wall(), results[r.way.plain].wall()), cipherBar})
+		}
 		if r.way.wallBar == 0 {
 			continue
 		}

@@ -34,6 +34,11 @@ func TestSpeedBars(t *testing.T) {
 	}
 	got := speedBars([]result{of("script", 0, 1000, 9, 10, 50), of("ours", 0.3, 1100, 1, 3, 4), of("weighed only", 0, 5000, 99)})
 	require.Equal(t, []bar{{"ours: time / script's", 0.3, 0.3}, {"ours: bytes / script's", 1.1, 1}}, got)
+
+	encrypted := of("ours, age", 0, 1100, 6)
+	encrypted.way.plain = 1
+	got = speedBars([]result{of("script", 0, 1000, 10), of("ours", 0, 900, 4), encrypted})
+	require.Equal(t, []bar{{"ours, age: time / plain's", 1.5, 1.15}}, got)
 }
 
 func TestDigest(t *testing.T) {

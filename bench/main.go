@@ -108,7 +108,16 @@ func measureAll(ctx context.Context, o options, r *rig, out io.Writer) ([]bar, e
 		return nil, err
 	}
 	if o.speed {
-		ways := r.ways()
+		ciphers, err := ciphers(ctx, r.dir)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			for _, c := range ciphers {
+				c.close()
+			}
+		}()
+		ways := r.ways(ciphers)
 		if o.alternatives {
 			ways = append(ways, r.alternatives()...)
 		}

@@ -22,6 +22,7 @@ import (
 type way struct {
 	name    string
 	wallBar float64  // to the first way's time, 0 for none
+	plain   int      // which of the ways is the same without encryption, 0 for none
 	decoder []string // program that turns the file into text, nil when the way makes no file
 	run     func(ctx context.Context, path string) error
 }

@@ -37,7 +37,7 @@ func (r *rig) restores(ctx context.Context, rounds int, out io.Writer) (_ []bar,
 	file := filepath.Join(r.dir, "restore.sql.gz")
 	packed := filepath.Join(r.dir, "restore.sql.zst")
 	for codec, path := range map[backupset.Codec]string{backupset.Gzip: file, backupset.Zstd: packed} {
-		if err := r.capture(ctx, path, codec); err != nil {
+		if err := r.capture(ctx, path, codec, nil); err != nil {
 			return nil, err
 		}
 		defer os.Remove(path)

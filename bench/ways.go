@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/encryption"
 	"canton-backup/internal/seal"
 	"canton-backup/testbed"
 )
@@ -23,12 +25,18 @@ var (
 
 var decoders = map[backupset.Codec][]string{backupset.Gzip: gunzip, backupset.Zstd: unzstd}
 
-// ways are the customer's script and the product, once for each codec.
-func (r *rig) ways() []way {
+// ways are the customer's script and the product, once for each codec, plain and encrypted.
+func (r *rig) ways(ciphers []cipher) []way {
 	ways := []way{{name: "script: docker exec | gzip", decoder: gunzip, run: r.script(`"$CLIENT" exec "$CONTAINER" pg_dump -U "$DB_USER" "$DB" | gzip > "$OUT"`)}}
 	for _, codec := range codecs {
 		ways = append(ways, way{name: "canton-backup, " + string(codec), wallBar: wallBars[codec], decoder: decoders[codec],
-			run: func(ctx context.Context, path string) error { return r.capture(ctx, path, codec) }})
+			run: func(ctx context.Context, path string) error { return r.capture(ctx, path, codec, nil) }})
+		plain := len(ways) - 1
+		for _, c := range ciphers {
+			ways = append(ways, way{name: ways[plain].name + ", " + string(c.method), plain: plain,
+				decoder: []string{"sh", "-c", c.decrypt + " | " + strings.Join(decoders[codec], " ")},
+				run:     func(ctx context.Context, path string) error { return r.capture(ctx, path, codec, c.to) }})
+		}
 	}
 	return ways
 }
@@ -61,20 +69,20 @@ func (r *rig) script(line string) func(context.Context, string) error {
 }
 
 // capture is what the DumpParticipant step does, container start, digests and fsync included.
-func (r *rig) capture(ctx context.Context, path string, codec backupset.Codec) error {
-	return sealed(path, codec, func(w io.Writer) error { return r.dump(ctx, w) })
+func (r *rig) capture(ctx context.Context, path string, codec backupset.Codec, to *encryption.Recipients) error {
+	return sealed(path, codec, to, func(w io.Writer) error { return r.dump(ctx, w) })
 }
 
 func (r *rig) captureExec(ctx context.Context, path string, codec backupset.Codec) error {
-	return sealed(path, codec, func(w io.Writer) error {
+	return sealed(path, codec, nil, func(w io.Writer) error {
 		cmd := exec.CommandContext(ctx, "docker", "exec", r.node.Container(testbed.Postgres), "pg_dump", "-U", testbed.User, r.node.ParticipantDB())
 		cmd.Stdout = w
 		return cmd.Run()
 	})
 }
 
-func sealed(path string, codec backupset.Codec, dump func(io.Writer) error) error {
-	w, err := seal.Create(path, codec, nil)
+func sealed(path string, codec backupset.Codec, to *encryption.Recipients, dump func(io.Writer) error) error {
+	w, err := seal.Create(path, codec, to)
 	if err != nil {
 		return err
 	}
