@@ -36,6 +36,7 @@ type Settings struct {
 	Drill      time.Duration // interval of drills, 0 for none
 	BackupDir  string        // absolute
 	Telegram   Telegram
+	Identities Identities // how the identities dump is fetched
 	Temporal   Temporal
 	Toolkit    Toolkit
 	Warnings   []string // unknown keys and the like: worth a line, no reason to stop
@@ -87,6 +88,18 @@ type Telegram struct {
 	Token  secret.String
 	ChatID string
 	API    string
+}
+
+// Identities is where the node's identities dump comes from. Empty fields are asked of the validator's container.
+type Identities struct {
+	Off          bool   // then all else is empty
+	URL          string // http(s)://host[:port], no slash at its end
+	ClientID     string // never without ClientSecret
+	ClientSecret secret.String
+	TokenURL     string
+	Audience     string
+	Scope        string // several with spaces
+	User         string
 }
 
 // Temporal is the embedded server.

@@ -34,7 +34,7 @@ func describe(t *testing.T, s config.Settings, err error, home string) string {
 	s.File, s.Home = filepath.Base(s.File), ""
 	data, jsonErr := json.MarshalIndent(s, "", "  ")
 	require.NoError(t, jsonErr)
-	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\nbot token: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(), s.Telegram.Token.Reveal())
+	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\nbot token: %q\nclient secret: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(), s.Telegram.Token.Reveal(), s.Identities.ClientSecret.Reveal())
 	if err != nil {
 		text += "error: " + err.Error() + "\n"
 	}
@@ -121,6 +121,21 @@ func TestLoad_KeyOfTheGuide(t *testing.T) {
 	require.Equal(t, filepath.Join(home, ".ssh", "id_backup"), s.Rsync.KeyFile)
 }
 
+// What a switched-off feature left in the file is no reason to stop.
+func TestLoad_IdentitiesOff(t *testing.T) {
+	isolate(t)
+	path := filepath.Join(t.TempDir(), "toolkit.conf")
+	const rest = "BACKUP_TYPE=skip\nIDENTITIES_URL=nowhere\nIDENTITIES_CLIENT_ID=id\n"
+	require.NoError(t, os.WriteFile(path, []byte(rest+"IDENTITIES=OFF\n"), 0o600))
+	s, err := config.Load(path)
+	require.NoError(t, err)
+	require.Equal(t, config.Identities{Off: true}, s.Identities)
+	require.NoError(t, os.WriteFile(path, []byte(rest), 0o600))
+	_, err = config.Load(path)
+	require.ErrorContains(t, err, "IDENTITIES_URL")
+	require.ErrorContains(t, err, "IDENTITIES_CLIENT_SECRET")
+}
+
 // A secret in the line beside its own is not shown either.
 func TestLoad_SecretInTheWrongLine(t *testing.T) {
 	isolate(t)
@@ -141,9 +156,10 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "-1", "COMPRESSION": "xz",
 		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here",
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
+		"IDENTITIES": "maybe", "IDENTITIES_URL": "http://host/path", "IDENTITIES_CLIENT_ID": "id", "IDENTITIES_CLIENT_SECRET": "canary", "IDENTITIES_TOKEN_URL": "https://id:canary@host/token",
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
 	}
-	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS"}
+	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS"}
 	for _, k := range config.Keys {
 		value, has := bad[k.Name]
 		if !has {

@@ -50,6 +50,7 @@ func (r *reader) settings() Settings {
 		Codec:      backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
 		Encryption: r.encryption(),
 		Telegram:   r.telegram(),
+		Identities: r.identities(),
 		Toolkit:    Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
 		Temporal: Temporal{
 			Dir:    r.path("TEMPORAL_DIR", "~/.canton/temporal"),
@@ -201,6 +202,36 @@ func (r *reader) telegram() Telegram {
 		r.bad("TELEGRAM_CHAT_ID", misplaced, "is no chat id", "use a number such as -1001234567890, or @channelname")
 	}
 	return t
+}
+
+func (r *reader) identities() Identities {
+	if r.oneOf("IDENTITIES", "on", "on", "off") == "off" {
+		return Identities{Off: true}
+	}
+	s := Identities{
+		URL: strings.TrimSuffix(r.text("IDENTITIES_URL", ""), "/"), ClientID: r.text("IDENTITIES_CLIENT_ID", ""),
+		ClientSecret: secret.New(r.text("IDENTITIES_CLIENT_SECRET", "")), TokenURL: r.text("IDENTITIES_TOKEN_URL", ""),
+		Audience: r.text("IDENTITIES_AUDIENCE", ""), Scope: r.text("IDENTITIES_SCOPE", ""), User: r.text("IDENTITIES_USER", ""),
+	}
+	if u, ok := webAddress(s.URL); s.URL != "" && (!ok || u.Path != "" || u.RawQuery != "") {
+		r.bad("IDENTITIES_URL", redactUser(s.URL), "is no http(s) address of a host", "set http://host or http://host:port, without credentials and path")
+	}
+	if _, ok := webAddress(s.TokenURL); s.TokenURL != "" && !ok {
+		r.bad("IDENTITIES_TOKEN_URL", misplaced, "is no http(s) address", "copy token_endpoint from your provider's openid-configuration")
+	}
+	switch {
+	case s.ClientID != "" && s.ClientSecret.Empty():
+		r.missing("IDENTITIES_CLIENT_SECRET", "set the client's secret, or leave IDENTITIES_CLIENT_ID out too")
+	case s.ClientID == "" && !s.ClientSecret.Empty():
+		r.missing("IDENTITIES_CLIENT_ID", "set the client's id, or leave IDENTITIES_CLIENT_SECRET out too")
+	}
+	return s
+}
+
+// webAddress reads an address that may be asked: http or https, with a host, without credentials and fragment.
+func webAddress(text string) (*url.URL, bool) {
+	u, err := url.Parse(text)
+	return u, err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && u.Fragment == ""
 }
 
 func (r *reader) text(name, fallback string) string {

@@ -88,6 +88,7 @@ type Container struct {
 	Volumes     map[string]string // mount destination -> volume name
 	Folders     map[string]string // mount destination -> where its volume lies on this host
 	Networks    []string          // names
+	Addresses   []string          // its own on those networks, in their order; reachable from a Linux host. Empty when it does not run
 	BoundTo     []string          // addresses of this host that its ports are published on
 	Restarts    int               // how often the engine started it again after it ended
 }
@@ -168,6 +169,11 @@ func (c *Client) Inspect(ctx context.Context, id string) (Container, error) {
 	}
 	if info.NetworkSettings != nil {
 		one.Networks = slices.Sorted(maps.Keys(info.NetworkSettings.Networks))
+		for _, name := range one.Networks {
+			if end := info.NetworkSettings.Networks[name]; end != nil && end.IPAddress != "" {
+				one.Addresses = append(one.Addresses, end.IPAddress)
+			}
+		}
 	}
 	if info.HostConfig != nil {
 		for _, bindings := range info.HostConfig.PortBindings {
