@@ -103,9 +103,6 @@ func Parse(body []byte) (*Dump, error) {
 	if !identifier.MatchString(doc.ID) {
 		return nil, refuse("its id is not PAR::<name>::<fingerprint>")
 	}
-	if len(doc.Keys) < len(kinds) {
-		return nil, refuse("it holds %d keys, a participant has at least %d", len(doc.Keys), len(kinds))
-	}
 	names, digests := make([]string, len(doc.Keys)), make([]string, len(doc.Keys))
 	for i, key := range doc.Keys {
 		content, err := key.content()
