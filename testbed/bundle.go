@@ -12,8 +12,15 @@ import (
 // nginxVersion is the tag of nginx's image, as the bundle's .env names it.
 const nginxVersion = "1.27.1"
 
-// AuthSecret signs the admin tokens (HS256) of a node that was started with Options.Auth. Without, the secret is "unsafe".
-const AuthSecret = "testbed-client-secret"
+// AuthClient and AuthSecret are the validator app's account at the identity provider of a node that was started with Options.Auth. The secret
+// signs the admin tokens (HS256) too. Without auth, the signing secret is "unsafe".
+const (
+	AuthClient = "testbed"
+	AuthSecret = "testbed-client-secret"
+)
+
+// wellKnownPath is where the identity provider describes itself, at the address of Scan.
+const wellKnownPath = "/auth/.well-known/openid-configuration"
 
 // Audience and Admin are the claims of an admin token.
 const (
@@ -22,7 +29,7 @@ const (
 )
 
 // writeBundle puts the bundle where an operator's toolkit puts it, and returns the folder with start.sh.
-func writeBundle(o Options, password, owner string) (string, error) {
+func writeBundle(o Options, password, owner, scan string) (string, error) {
 	canton := filepath.Join(o.Dir, ".canton")
 	node := filepath.Join(canton, o.Flavour.version(), "splice-node")
 	dir := filepath.Join(node, "docker-compose", "validator")
@@ -44,7 +51,7 @@ func writeBundle(o Options, password, owner string) (string, error) {
 	if err := os.Symlink(o.Flavour.version(), current); err != nil {
 		return "", fmt.Errorf("write bundle: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(dotenv(o, password, owner)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(dotenv(o, password, owner, scan)), 0o600); err != nil {
 		return "", fmt.Errorf("write bundle: %w", err)
 	}
 	return dir, nil
@@ -52,7 +59,7 @@ func writeBundle(o Options, password, owner string) (string, error) {
 
 // dotenv is the bundle's .env: the real keys, and those that tie the double to its images. The project's name is in it, so that whoever
 // runs compose in the folder, the product included, meets this node and no other.
-func dotenv(o Options, password, owner string) string {
+func dotenv(o Options, password, owner, scan string) string {
 	values := map[string]string{
 		"COMPOSE_PROJECT_NAME":         o.Project,
 		"IMAGE_REPO":                   nodeRepository(),
@@ -67,8 +74,9 @@ func dotenv(o Options, password, owner string) string {
 		"PARTY_HINT":                   "",
 		"AUTH_URL":                     "",
 		"AUTH_JWKS_URL":                "",
+		"AUTH_WELLKNOWN_URL":           scan + wellKnownPath,
 		"VALIDATOR_AUTH_AUDIENCE":      Audience,
-		"VALIDATOR_AUTH_CLIENT_ID":     "testbed",
+		"VALIDATOR_AUTH_CLIENT_ID":     AuthClient,
 		"VALIDATOR_AUTH_CLIENT_SECRET": AuthSecret,
 		"TARGET_TRAFFIC_THROUGHPUT":    "20000",
 		"MIN_TRAFFIC_TOPUP_INTERVAL":   "1m",

@@ -33,7 +33,7 @@ type Node struct {
 	Options
 	// Bundle is the folder with compose.yaml, start.sh and stop.sh.
 	Bundle string
-	// Scan is the address of the fake Scan, reachable from this host.
+	// Scan is the address of the fake Scan, reachable from this host. The identity provider is there too, under /auth.
 	Scan string
 	// Password is the superuser's.
 	Password string
@@ -62,10 +62,10 @@ func Up(ctx context.Context, options Options) (_ *Node, err error) {
 			err = errors.Join(fmt.Errorf("bring up node %s: %w", o.Project, err), n.Down(context.WithoutCancel(ctx)))
 		}
 	}()
-	if n.Bundle, err = writeBundle(o, n.Password, owner); err != nil {
+	if err := n.startScan(ctx, owner); err != nil {
 		return nil, err
 	}
-	if err := n.startScan(ctx, owner); err != nil {
+	if n.Bundle, err = writeBundle(o, n.Password, owner, n.Scan); err != nil {
 		return nil, err
 	}
 	if err := n.save(); err != nil {
@@ -120,7 +120,7 @@ func (n *Node) Down(ctx context.Context) error {
 	return nil
 }
 
-// startScan runs Scan beside the project: the network does not stop with the node.
+// startScan runs Scan and the identity provider beside the project: what lies outside of a node does not stop with it.
 func (n *Node) startScan(ctx context.Context, owner string) error {
 	var err error
 	for range 3 { // between the look for a free port and its use, another process may take it
@@ -130,7 +130,8 @@ func (n *Node) startScan(ctx context.Context, owner string) error {
 		}
 		n.Scan = "http://127.0.0.1:" + strconv.Itoa(port)
 		_, err = docker(ctx, "run", "--detach", "--name", n.Project+"-scan", "--restart", "always", "--publish", "127.0.0.1:"+strconv.Itoa(port)+":5012",
-			"--env", "IMAGE_TAG="+n.Flavour.version(), "--label", ownProjectLabel+n.Project, "--label", runLabel+n.Run, "--label", ownerLabel+owner,
+			"--env", "IMAGE_TAG="+n.Flavour.version(), "--env", "TESTBED_CLIENT_ID="+AuthClient, "--env", "TESTBED_CLIENT_SECRET="+AuthSecret,
+			"--env", "TESTBED_CLIENT_USER="+Admin, "--label", ownProjectLabel+n.Project, "--label", runLabel+n.Run, "--label", ownerLabel+owner,
 			nodeRepository()+"scan:latest", "scan")
 		if err == nil {
 			return nil

@@ -108,7 +108,7 @@ func TestStart_flags(t *testing.T) {
 			o, err := Options{Dir: t.TempDir(), Flavour: c.flavour}.resolved()
 			require.NoError(t, err)
 			n := &Node{Options: o}
-			n.Bundle, err = writeBundle(o, "unused", "")
+			n.Bundle, err = writeBundle(o, "unused", "", "")
 			require.NoError(t, err)
 			_, err = n.RunScript(t.Context(), "start.sh", c.args...)
 			require.ErrorContains(t, err, c.want)

@@ -74,9 +74,9 @@ type gate struct {
 }
 
 func gateFromEnv() gate {
-	g := gate{secret: unsafeSecret, audience: os.Getenv("SPLICE_APP_VALIDATOR_AUTH_AUDIENCE"), user: env("SPLICE_APP_VALIDATOR_ADMIN_USER", "administrator")}
+	g := gate{secret: unsafeSecret, audience: os.Getenv("SPLICE_APP_VALIDATOR_AUTH_AUDIENCE"), user: env("SPLICE_APP_VALIDATOR_WALLET_USER_NAME", "administrator")}
 	if os.Getenv("TESTBED_AUTH") != "disabled" {
-		g.secret = os.Getenv("SPLICE_APP_VALIDATOR_AUTH_CLIENT_SECRET")
+		g.secret = os.Getenv("SPLICE_APP_VALIDATOR_LEDGER_API_AUTH_CLIENT_SECRET")
 	}
 	return g
 }

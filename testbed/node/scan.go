@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// runScan plays the network's Scan: what start.sh asks before it starts anything, and what tells the age of a backup.
+// runScan plays what lies outside of the node: the network's Scan, which start.sh asks before it starts anything and which tells the age of a
+// backup, and the operator's identity provider.
 func runScan(ctx context.Context) error {
 	mux := http.NewServeMux()
 	say := func(path string, value any) {
@@ -21,6 +22,7 @@ func runScan(ctx context.Context) error {
 		"network_name": "Testbed", "network_favicon_url": "http://localhost/favicon.ico", "amulet_name": "Amulet", "amulet_name_acronym": "AMT",
 		"name_service_name": "Amulet Name Service", "name_service_name_acronym": "ANS",
 	})
+	issuerFromEnv().routes(mux)
 	return serve(ctx, map[string]http.Handler{":5012": mux})
 }
 
