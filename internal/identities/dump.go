@@ -26,6 +26,22 @@ var (
 	ErrOtherNode = errors.New("identities not of this node")
 )
 
+// Name is the name of a warning about a node's identities, as docs/how-to/identities.md explains it; "" for an error that is none of this package's.
+func Name(err error) string {
+	switch {
+	case errors.Is(err, ErrUnreachable):
+		return "IdentitiesUnreachable"
+	case errors.Is(err, ErrDenied):
+		return "IdentitiesDenied"
+	case errors.Is(err, ErrMalformed):
+		return "IdentitiesMalformed"
+	case errors.Is(err, ErrOtherNode):
+		return "IdentitiesOtherNode"
+	default:
+		return ""
+	}
+}
+
 // Facts are what may be known of a dump: they disclose no key, and stand in the manifest.
 type Facts struct {
 	ID        string   `json:"id"`                // PAR::<name>::<fingerprint>, as canton.ReadParticipant gives it

@@ -2,11 +2,13 @@ package identities_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -121,6 +123,20 @@ func TestDump_Belongs(t *testing.T) {
 	for _, other := range []string{"", "PAR::testbed-validator-2::" + fingerprint, strings.ToLower(ownID), ownID + " "} {
 		require.ErrorIs(t, d.Belongs(other), identities.ErrOtherNode, "%q", other)
 	}
+}
+
+func TestName(t *testing.T) {
+	page, err := os.ReadFile("../../docs/how-to/identities.md")
+	require.NoError(t, err)
+	for sentinel, name := range map[error]string{
+		identities.ErrUnreachable: "IdentitiesUnreachable", identities.ErrDenied: "IdentitiesDenied",
+		identities.ErrMalformed: "IdentitiesMalformed", identities.ErrOtherNode: "IdentitiesOtherNode",
+	} {
+		require.Equal(t, name, identities.Name(fmt.Errorf("fetch identities: %w: x", sentinel)))
+		require.Contains(t, string(page), "\n| `"+name+"` |", "the page says what to do")
+	}
+	require.Empty(t, identities.Name(context.Canceled))
+	require.Empty(t, identities.Name(nil))
 }
 
 // A dump that lands in a log, an error or Temporal's history must not take its keys there.

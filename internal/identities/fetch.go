@@ -2,7 +2,6 @@ package identities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,16 +11,16 @@ import (
 
 const (
 	path      = "/api/validator/v0/admin/participant/identities"
-	sizeLimit = 1 << 20 // a real dump has 2 to 3 KB
-	patience  = 30 * time.Second
+	sizeLimit = 1 << 20          // a real dump has 2 to 3 KB
+	patience  = 30 * time.Second // with the identity provider
 )
-
-var errSlow = errors.New("no whole answer in " + patience.String())
 
 // Fetch asks the source for the node's identities. Errors: ErrUnreachable, ErrDenied, ErrMalformed; the context's own when it ends. No text of
 // them holds a token or a key.
-func Fetch(ctx context.Context, s Source) (*Dump, error) {
-	asked, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
+func Fetch(ctx context.Context, s Source) (*Dump, error) { return fetchWithin(ctx, s, patience) }
+
+func fetchWithin(ctx context.Context, s Source, limit time.Duration) (*Dump, error) {
+	asked, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	dump, err := s.fetch(asked)
 	switch {
@@ -30,7 +29,7 @@ func Fetch(ctx context.Context, s Source) (*Dump, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("fetch identities: %w", ctx.Err())
 	case asked.Err() != nil:
-		return nil, fmt.Errorf("fetch identities: %w: %w", ErrUnreachable, errSlow)
+		return nil, fmt.Errorf("fetch identities: %w: %s, or the identity provider before it, gave no whole answer within %s", ErrUnreachable, s.Base, limit)
 	default:
 		return nil, fmt.Errorf("fetch identities: %w", err)
 	}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,4 +49,32 @@ func TestMigrationID(t *testing.T) {
 func TestRun_unknownRole(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"sequencer"}), "unknown")
 	require.Error(t, run(t.Context(), nil))
+}
+
+// The identity provider gives its client a token that the gate of a node with auth takes, and nobody else.
+func TestIssuer(t *testing.T) {
+	mux := http.NewServeMux()
+	issuer{client: "app", secret: "s3", user: "administrator"}.routes(mux)
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	ask := func(id, secret, grant string) (int, string) {
+		res, err := http.PostForm(server.URL+"/auth/token", url.Values{"client_id": {id}, "client_secret": {secret}, "grant_type": {grant}, "audience": {"https://v"}})
+		require.NoError(t, err)
+		defer res.Body.Close()
+		var answer map[string]any
+		require.NoError(t, json.NewDecoder(res.Body).Decode(&answer))
+		token, _ := answer["access_token"].(string)
+		return res.StatusCode, token
+	}
+	status, token := ask("app", "s3", "client_credentials")
+	require.Equal(t, http.StatusOK, status)
+	req := httptest.NewRequest(http.MethodGet, "/", nil)
+	req.Header.Set("Authorization", "Bearer "+token)
+	require.NoError(t, gate{secret: "s3", audience: "https://v", user: "administrator"}.check(req))
+	require.Error(t, gate{secret: unsafeSecret, audience: "https://v", user: "administrator"}.check(req))
+	for _, c := range [][3]string{{"app", "", "client_credentials"}, {"app", "wrong", "client_credentials"}, {"other", "s3", "client_credentials"}, {"app", "s3", "password"}} {
+		status, token := ask(c[0], c[1], c[2])
+		require.GreaterOrEqual(t, status, 400, "%v", c)
+		require.Empty(t, token)
+	}
 }
