@@ -332,7 +332,7 @@ func TestNode_identitiesRestore(t *testing.T) {
 	require.NoError(t, n.Stop(ctx))
 	_, err = docker(ctx, "volume", "rm", n.Volume())
 	require.NoError(t, err)
-	_, err = n.RunScript(ctx, "start.sh", "-s", n.Scan, "-c", n.Scan, "-o", "new-secret", "-p", n.PartyHint, "-i", dump, "-P", "second-life", "-w")
+	_, err = n.RunScript(ctx, "start.sh", "-s", n.Scan, "-c", n.Scan, "-o", "", "-p", n.PartyHint, "-i", dump, "-P", "second-life", "-w")
 	require.NoError(t, err)
 	id, err := n.ParticipantID(ctx)
 	require.NoError(t, err)

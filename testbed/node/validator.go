@@ -148,7 +148,7 @@ func (v *validator) start(ctx context.Context) error {
 
 // settleIdentity initializes a fresh participant, and refuses one that is not the node's own.
 func (v *validator) settleIdentity(ctx context.Context, own string) (identity, error) {
-	hint := os.Getenv("SPLICE_APP_VALIDATOR_PARTY_HINT")
+	hint, dump := os.Getenv("SPLICE_APP_VALIDATOR_PARTY_HINT"), os.Getenv("SPLICE_APP_VALIDATOR_PARTICIPANT_IDENTITIES_DUMP")
 	wanted := identity{Identifier: env("SPLICE_APP_VALIDATOR_PARTICIPANT_IDENTIFIER", hint)}
 	found := v.identity
 	switch {
@@ -160,10 +160,10 @@ func (v *validator) settleIdentity(ctx context.Context, own string) (identity, e
 		return found, fmt.Errorf("settle identity: node identity mismatch: the participant's identifier is %q, the configured one %q", found.Identifier, wanted.Identifier)
 	case found.Identifier != "":
 		return found, nil
-	case os.Getenv("SPLICE_APP_VALIDATOR_ONBOARDING_SECRET") == "":
+	case os.Getenv("SPLICE_APP_VALIDATOR_ONBOARDING_SECRET") == "" && dump == "": // a recovered node was onboarded under its old id
 		return found, errors.New("settle identity: a node that is not onboarded needs an onboarding secret")
 	}
-	if dump := os.Getenv("SPLICE_APP_VALIDATOR_PARTICIPANT_IDENTITIES_DUMP"); dump != "" {
+	if dump != "" {
 		raw, err := os.ReadFile(dump)
 		if err != nil {
 			return found, fmt.Errorf("settle identity: %w", err)
