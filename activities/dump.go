@@ -141,7 +141,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if err != nil {
 		return Dump{}, err
 	}
-	dump = Dump{Component: component, Staged: fmt.Sprintf("%s.%d-%s", component.File, c.attempt, strings.ToLower(rand.Text()[:8]))}
+	dump = Dump{Component: component, Staged: stagedName(component)}
 	contents := sqltext.NewReader()
 	result, warnings, err := c.stream(ctx, session, local, filepath.Join(folder, dump.Staged), contents)
 	if err != nil {
@@ -156,6 +156,11 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	}
 	dump.Component.CompletedAt = c.host.Now().UTC()
 	return dump, nil
+}
+
+// stagedName is another one for each attempt: one that lost its worker may still write.
+func stagedName(c backupset.Component) string {
+	return fmt.Sprintf("%s.%d-%s", c.File, c.Attempt, strings.ToLower(rand.Text()[:8]))
 }
 
 // describe reads positions and evidence in the transaction whose snapshot pg_dump will use.

@@ -105,6 +105,9 @@ func (n *Node) encrypts(s config.Settings, plan *Plan) error {
 	if err := to.Try(); err != nil {
 		return err
 	}
+	if _, err := IdentitiesRecipients(s, n.Now()); err != nil {
+		return fmt.Errorf("IDENTITIES_RECIPIENTS: %w", err)
+	}
 	plan.Encryption, plan.Recipients = to.Method, to.Fingerprints()
 	plan.Warnings = append(plan.Warnings, ExpiryNotices(to, n.Now())...)
 	return nil

@@ -24,6 +24,16 @@ type SealInput struct {
 	Plan        Plan         `json:"plan"`
 	Validator   Dump         `json:"validator"`
 	Participant Dump         `json:"participant"`
+	Identities  *Dump        `json:"identities,omitempty"`
+}
+
+// dumps are what was staged, in the order of the manifest.
+func (in SealInput) dumps() []Dump {
+	all := []Dump{in.Validator, in.Participant}
+	if in.Identities != nil {
+		all = append(all, *in.Identities)
+	}
+	return all
 }
 
 // Sealed is what became of the pair.
@@ -56,7 +66,11 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		return Sealed{}, err
 	}
 	folder := stagingOf(settings, in.Set)
-	for _, d := range []Dump{in.Validator, in.Participant} {
+	staged := map[string]string{}
+	var components []backupset.Component
+	for _, d := range in.dumps() {
+		staged[d.Component.File] = d.Staged
+		components = append(components, d.Component)
 		if d.Staged != filepath.Base(d.Staged) {
 			return Sealed{}, fmt.Errorf("seal set %s: %q is no file of the staging folder", in.Set, d.Staged)
 		}
@@ -66,7 +80,6 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 		err := fmt.Errorf("seal set %s: %w: %s", in.Set, errPairBroken, backupset.Failed(checks))
 		return Sealed{}, errors.Join(err, os.RemoveAll(folder))
 	}
-	components := []backupset.Component{in.Validator.Component, in.Participant.Component}
 	m := backupset.Manifest{
 		Format: backupset.FormatFor(components), Set: in.Set, Node: in.Plan.Node, Network: in.Plan.Network, Reason: in.Reason,
 		SealedAt: s.Now().UTC(), Program: s.Program, Facts: in.Plan.Facts,
@@ -80,7 +93,6 @@ func (s *Sets) seal(ctx context.Context, in SealInput) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, err
 	}
-	staged := map[string]string{in.Validator.Component.File: in.Validator.Staged, in.Participant.Component.File: in.Participant.Staged}
 	err = catalog.Adopt(ctx, local, m, func(file string) string { return filepath.Join(folder, staged[file]) }, manifest)
 	if errors.Is(err, store.ErrNotFound) {
 		err = fmt.Errorf("%w: %w", errStagedGone, err)

@@ -55,13 +55,17 @@ func (s *sealer) staged(at time.Time, participant string) SealInput {
 			ParticipantEvidence: &backupset.ParticipantEvidence{Rows: 1, LedgerEnd: &offset, NodeIDs: []string{participant}}},
 	} {
 		content := []byte("dump of " + c.Database)
-		sum := sha256.Sum256(content)
 		c.SystemID, c.Codec, c.File = "1", backupset.Gzip, backupset.DumpName(c.Database, in.Set, backupset.Gzip, backupset.Unencrypted)
-		c.Size, c.SHA256 = int64(len(content)), hex.EncodeToString(sum[:])
+		c.Size, c.SHA256 = int64(len(content)), sum(string(content))
 		*place = Dump{Component: c, Staged: c.File + ".1"}
 		require.NoError(s.t, os.WriteFile(filepath.Join(stagingOf(settings, in.Set), place.Staged), content, 0o600))
 	}
 	return in
+}
+
+func sum(text string) string {
+	digest := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(digest[:])
 }
 
 func (s *sealer) seal(in SealInput) (Sealed, error) {

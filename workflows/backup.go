@@ -102,13 +102,14 @@ type backup struct {
 	plan        activities.Plan
 	validator   activities.Dump
 	participant activities.Dump
+	identities  *activities.Dump // nil: the set holds none
 	sealed      activities.Sealed
 	targets     []TargetResult
 }
 
 // run is the life of a backup set.
 func (b *backup) run(ctx workflow.Context) (BackupResult, error) {
-	for _, step := range []func(workflow.Context) error{b.preflight, b.dumpValidator, b.dumpParticipant, b.seal, b.upload, b.catchUp, b.prune} {
+	for _, step := range []func(workflow.Context) error{b.preflight, b.dumpValidator, b.dumpParticipant, b.dumpIdentities, b.seal, b.upload, b.catchUp, b.prune} {
 		if err := step(ctx); err != nil {
 			return BackupResult{}, err
 		}
@@ -158,6 +159,32 @@ func (b *backup) dumpParticipant(ctx workflow.Context) error {
 	return err
 }
 
+// dumpIdentities adds the second lifeline. For want of it no backup fails.
+func (b *backup) dumpIdentities(ctx workflow.Context) error {
+	if workflow.GetVersion(ctx, "a set holds identities", workflow.DefaultVersion, 1) != 1 {
+		return nil
+	}
+	in := activities.IdentitiesInput{DumpInput: activities.DumpInput{Set: b.set, Plan: b.plan}, Participant: b.participant.Component.ParticipantID()}
+	var dump activities.IdentitiesDump
+	err := workflow.ExecuteActivity(lookClass.options(ctx, "identities"), dumps.DumpIdentities, in).Get(ctx, &dump)
+	if ctx.Err() != nil || temporal.IsCanceledError(err) {
+		return err
+	}
+	if err != nil {
+		name, text := cause(err)
+		dump = activities.IdentitiesDump{Warning: activities.IdentitiesMissing + ": " + name + ": " + text}
+	}
+	b.identities = dump.Dump
+	if b.identities != nil {
+		b.sayDump(ctx, *b.identities)
+	}
+	if dump.Warning != "" {
+		b.plan.Warnings = append(b.plan.Warnings, dump.Warning)
+		b.say(ctx, "⚠ %s", dump.Warning)
+	}
+	return nil
+}
+
 func (b *backup) sayDump(ctx workflow.Context, d activities.Dump) {
 	b.say(ctx, "✓ %s — %s", d.Component.File, human(d.Component.Size))
 	if w := d.Component.Warnings; w != "" {
@@ -167,7 +194,7 @@ func (b *backup) sayDump(ctx workflow.Context, d activities.Dump) {
 }
 
 func (b *backup) seal(ctx workflow.Context) error {
-	in := activities.SealInput{Set: b.set, Reason: b.in.Reason, Plan: b.plan, Validator: b.validator, Participant: b.participant}
+	in := activities.SealInput{Set: b.set, Reason: b.in.Reason, Plan: b.plan, Validator: b.validator, Participant: b.participant, Identities: b.identities}
 	if err := workflow.ExecuteActivity(sealClass.options(ctx, string(b.set)), sets.Seal, in).Get(ctx, &b.sealed); err != nil {
 		return err
 	}

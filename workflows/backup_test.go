@@ -62,6 +62,9 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 		}
 		return dumpOf("participant-4", in.Set), b.call("DumpParticipant")
 	}).Maybe()
+	b.OnActivity(dumps.DumpIdentities, mock.Anything, mock.Anything).Return(func(context.Context, activities.IdentitiesInput) (activities.IdentitiesDump, error) {
+		return activities.IdentitiesDump{}, b.call("DumpIdentities")
+	}).Maybe()
 	b.OnActivity(dumps.Discard, mock.Anything, mock.Anything).Return(func(context.Context, activities.DiscardInput) error {
 		return b.call("Discard")
 	}).Maybe()
@@ -126,7 +129,7 @@ func TestBackup_TakesTheStepsInOrder(t *testing.T) {
 	b := newBench(t, config.Rsync)
 	result, err := b.run(t)
 	require.NoError(t, err)
-	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync", "CatchUp rsync", "PruneLocal", "PruneRemote rsync"}, b.calls)
+	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "DumpIdentities", "Seal", "Upload rsync", "CatchUp rsync", "PruneLocal", "PruneRemote rsync"}, b.calls)
 	require.Equal(t, workflows.Done, result.Outcome)
 	require.Equal(t, 1, result.Targets[0].Removed)
 	require.Equal(t, backupset.Pass, result.Verdict)
@@ -136,13 +139,16 @@ func TestBackup_SkipStaysOnThisHost(t *testing.T) {
 	b := newBench(t)
 	_, err := b.run(t)
 	require.NoError(t, err)
-	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "PruneLocal"}, b.calls)
+	require.Equal(t, []string{"Preflight", "DumpValidator", "DumpParticipant", "DumpIdentities", "Seal", "PruneLocal"}, b.calls)
 }
 
 // Whatever step fails for good: no later step runs, nothing is pruned, one alert goes out and names step and remedy.
 func TestBackup_FailureStopsAlertsAndPrunesNothing(t *testing.T) {
-	steps := []string{"Preflight", "DumpValidator", "DumpParticipant", "Seal", "Upload rsync"}
+	steps := []string{"Preflight", "DumpValidator", "DumpParticipant", "DumpIdentities", "Seal", "Upload rsync"}
 	for i, step := range steps {
+		if step == "DumpIdentities" {
+			continue // the one that fails no backup
+		}
 		t.Run(step, func(t *testing.T) {
 			b := newBench(t, config.Rsync)
 			b.fail[step] = permanent(activities.AuthDenied)
@@ -192,6 +198,16 @@ func TestBackup_PruneFailureIsAWarning(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, workflows.Done, result.Outcome)
 	require.Contains(t, strings.Join(result.Warnings, "\n"), "prune of rsync failed: AuthDenied")
+}
+
+func TestBackup_IdentitiesFailureIsAWarning(t *testing.T) {
+	b := newBench(t)
+	b.fail["DumpIdentities"] = permanent(activities.InsufficientSpace)
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Contains(t, b.calls, "Seal")
+	require.Contains(t, strings.Join(result.Warnings, "\n"), "IdentitiesMissing: InsufficientSpace")
+	require.Nil(t, b.alert)
 }
 
 // What a target missed earlier may wait for a later run: the new set is there.

@@ -134,8 +134,13 @@ func FormatFor(components []Component) int {
 // ParticipantID is the id of the participant whose keys and ledger the set holds, "PAR::name::fingerprint". Empty when the
 // participant's database did not tell it, or told several.
 func (m Manifest) ParticipantID() string {
-	c, ok := m.Component(Participant)
-	if !ok || c.ParticipantEvidence == nil || len(c.ParticipantEvidence.NodeIDs) != 1 {
+	c, _ := m.Component(Participant)
+	return c.ParticipantID()
+}
+
+// ParticipantID is Manifest.ParticipantID of its participant's dump.
+func (c Component) ParticipantID() string {
+	if c.ParticipantEvidence == nil || len(c.ParticipantEvidence.NodeIDs) != 1 {
 		return ""
 	}
 	return c.ParticipantEvidence.NodeIDs[0]

@@ -79,6 +79,7 @@ type Encryption struct {
 	Method        backupset.Encryption
 	AgeRecipients []string // of age: public keys, or absolute paths of files of them
 	GPGPublicKeys []string // of gpg: absolute paths
+	IdentitiesTo  []string // recipients of the identities alone, of the same kind; empty: the same as of the dumps
 	Required      bool     // no plain file leaves this host
 	Key           string   // absolute path of a private key, "gpg-agent", or empty: it is lent when it is needed
 }

@@ -26,6 +26,7 @@ var Keys = []Key{
 	{"ENCRYPTION", "none", false, "none | age | gpg: encrypt every file before it touches the disk; a dump holds the node's private keys"},
 	{"AGE_RECIPIENTS", "", false, "age: public keys with commas: age1…, ssh-ed25519 …, ssh-rsa …, or absolute paths of files with a key a line"},
 	{"GPG_PUBLIC_KEYS", "", false, "gpg: files that `gpg --export` wrote, with commas"},
+	{"IDENTITIES_RECIPIENTS", "those of the dumps", false, "age or gpg: other public keys for the node's identities alone, written as AGE_RECIPIENTS or GPG_PUBLIC_KEYS are"},
 	{"REQUIRE_ENCRYPTION", "false", false, "true: no plain file leaves this host"},
 	{"DECRYPTION_KEY", "", false, "file of the private key, or gpg-agent, for drills and restores; empty: canton-backup unlock lends one when it is needed"},
 	{"BACKUP_EVERY", "4h", false, "interval of the schedule: 30m, 4h, 24h"},

@@ -97,7 +97,7 @@ func (r *reader) targets() []Kind {
 }
 
 func (r *reader) encryption() Encryption {
-	e := Encryption{Required: r.boolean("REQUIRE_ENCRYPTION", false), Key: r.text("DECRYPTION_KEY", "")}
+	e := Encryption{Required: r.boolean("REQUIRE_ENCRYPTION", false), Key: r.text("DECRYPTION_KEY", ""), IdentitiesTo: r.list("IDENTITIES_RECIPIENTS")}
 	if e.Key != "" && e.Key != agentWord {
 		e.Key = r.path("DECRYPTION_KEY", "")
 	}
@@ -112,21 +112,26 @@ func (r *reader) encryption() Encryption {
 		if e.GPGPublicKeys = r.list("GPG_PUBLIC_KEYS"); len(e.GPGPublicKeys) == 0 {
 			r.missing("GPG_PUBLIC_KEYS", "export the public key to a file (gpg --export --armor KEY > backup.asc), and set its path")
 		}
-		for _, file := range e.GPGPublicKeys {
-			if !filepath.IsAbs(file) {
-				r.bad("GPG_PUBLIC_KEYS", file, "is not an absolute path", "begin it with / or ~/")
-			}
-		}
+		r.absolute("GPG_PUBLIC_KEYS", e.GPGPublicKeys)
+		r.absolute("IDENTITIES_RECIPIENTS", e.IdentitiesTo)
 	default:
 		if e.Required {
 			r.bad("REQUIRE_ENCRYPTION", "true", "ENCRYPTION is none: there would be no backup at all", "set ENCRYPTION=age or gpg")
 		}
 	}
-	if slices.ContainsFunc(e.AgeRecipients, func(text string) bool { return strings.Contains(strings.ToUpper(text), "SECRET-KEY") }) {
-		r.bad("AGE_RECIPIENTS", misplaced, "a private key stands there", "set the public key (age-keygen -y), and take the private one off this host")
-		e.AgeRecipients = nil
+	if slices.ContainsFunc(slices.Concat(e.IdentitiesTo, e.AgeRecipients), func(text string) bool { return strings.Contains(strings.ToUpper(text), "SECRET-KEY") }) {
+		r.bad("AGE_RECIPIENTS or IDENTITIES_RECIPIENTS", misplaced, "a private key stands there", "set the public key (age-keygen -y), and take the private one off this host")
+		e.AgeRecipients, e.IdentitiesTo = nil, nil
 	}
 	return e
+}
+
+func (r *reader) absolute(name string, files []string) {
+	for _, file := range files {
+		if !filepath.IsAbs(file) {
+			r.bad(name, file, "is not an absolute path", "begin it with / or ~/")
+		}
+	}
 }
 
 // agentWord in DECRYPTION_KEY stands for a key that gpg holds, not for a file.
