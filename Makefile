@@ -3,7 +3,7 @@ GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
 UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
-	./internal/docker ./internal/identities ./internal/layers ./internal/notify ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
+	./internal/docker ./internal/identities ./internal/keyring ./internal/layers ./internal/notify ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
 	./internal/store ./internal/store/dir ./internal/temporalclient
 
 .PHONY: help
