@@ -334,7 +334,9 @@ func (h *host) agedTwin(id backupset.ID) backupset.ID {
 	for i, c := range m.Components {
 		data, err := os.ReadFile(filepath.Join(h.backupDir(), c.File))
 		require.NoError(h.t, err)
-		m.Components[i].File = backupset.DumpName(c.Database, m.Set, c.Codec, backupset.Unencrypted)
+		if m.Components[i].File = backupset.DumpName(c.Database, m.Set, c.Codec, c.Encryption); c.Role == backupset.Identities {
+			m.Components[i].File = backupset.IdentitiesName(m.Set, c.Encryption)
+		}
 		require.NoError(h.t, os.WriteFile(filepath.Join(h.backupDir(), m.Components[i].File), data, 0o600))
 	}
 	data, err := m.Encode()
