@@ -25,7 +25,8 @@ unit: ## Test what needs no servers, in under a minute
 
 .PHONY: test
 test: tools ## Test everything against real components
-	@$(GO) test -p 2 -parallel 3 -timeout 35m ./...
+	@TEST_REPORT=$(CURDIR)/.tools/report.txt $(GO) test -p 2 -parallel 3 -timeout 35m ./...
+	@if [ -f .tools/report.txt ]; then cat .tools/report.txt; fi
 
 .PHONY: bench
 bench: tools build ## Measure time, size and memory beside the customer's script (BENCH=-h lists the flags)

@@ -56,6 +56,9 @@ func runAll(m *testing.M) int {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
+	if path := os.Getenv("TEST_REPORT"); path != "" {
+		_ = os.Remove(path) // of the run before, if there is one
+	}
 	sharedNode, err = testbed.Up(ctx, testbed.Options{Dir: dir, NoSync: true, FillMB: 20})
 	if err != nil {
 		return fail(err)

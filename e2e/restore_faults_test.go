@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,8 +40,22 @@ func newOutcomes(t *testing.T) *outcomes {
 	t.Cleanup(func() {
 		require.NoError(t, o.table.Flush())
 		t.Log("\n" + o.String())
+		report(t, o.String())
 	})
 	return o
+}
+
+// report adds a table to the file that `make test` prints at its end: go test shows nothing of tests that pass.
+func report(t *testing.T, table string) {
+	t.Helper()
+	path := os.Getenv("TEST_REPORT")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(f, "%s\n%s\n", t.Name(), table)
+	require.NoError(t, errors.Join(err, f.Close()))
 }
 
 func (o *outcomes) add(step, fault, outcome string) {
