@@ -21,6 +21,7 @@ import (
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/keyring"
+	"canton-backup/internal/process"
 	"canton-backup/internal/temporalclient"
 	"canton-backup/internal/temporalserver"
 	"canton-backup/workflows"
@@ -64,6 +65,9 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	settings, err := config.Load(o.SettingsFile)
 	if err != nil {
 		return nil, err
+	}
+	if err := process.LowPriority(); err != nil {
+		logger.Warn(err.Error())
 	}
 	w := &Worker{Settings: settings}
 	defer func() {
