@@ -112,6 +112,12 @@ func IntentName(id ID) string { return "open_" + string(id) + ".json" }
 // DrillName is the file name of a drill's record. It begins with the set's id, so that it goes when the set goes.
 func DrillName(set, drill ID) string { return "drill_" + string(set) + "_" + string(drill) + ".json" }
 
+// PinName is the file name of a set's pin. It lies beside the manifest, and goes when the set goes.
+func PinName(id ID) string { return "pin_" + string(id) + ".json" }
+
+// ParsePinName returns the id of the set that a pin's file name speaks of.
+func ParsePinName(name string) (ID, bool) { return parseName(name, "pin_") }
+
 // ParseDrillName returns the ids of the set and of the drill.
 func ParseDrillName(name string) (set, drill ID, ok bool) {
 	rest, ok := strings.CutPrefix(name, "drill_")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -145,6 +146,26 @@ func (c Component) ParticipantID() string {
 	}
 	return c.ParticipantEvidence.NodeIDs[0]
 }
+
+// Epoch names the state of the synchronizer that the set was taken in, for people and for comparison: the physical ids of the active
+// connections, whose last part is "<protocol version>-<serial>" and changes with each logical synchronizer upgrade; on a Canton
+// before 3.4, which has none, the migration id. The key's fingerprint in an id is cut short. Empty when neither was recorded (domain R15, 4.1).
+func (m Manifest) Epoch() string {
+	if c, ok := m.Component(Participant); ok && c.ParticipantEvidence != nil && len(c.ParticipantEvidence.Synchronizers) > 0 {
+		ids := slices.Clone(c.ParticipantEvidence.Synchronizers)
+		slices.Sort(ids)
+		for i, id := range ids {
+			ids[i] = fingerprint.ReplaceAllString(id, "::${1}…")
+		}
+		return strings.Join(slices.Compact(ids), " + ")
+	}
+	if c, ok := m.Component(Validator); ok && c.ValidatorEvidence != nil && c.ValidatorEvidence.MigrationID != nil {
+		return fmt.Sprintf("migration id %d", *c.ValidatorEvidence.MigrationID)
+	}
+	return ""
+}
+
+var fingerprint = regexp.MustCompile(`::([0-9a-f]{12})[0-9a-f]{20,}`)
 
 // Bytes is the size of the set's dumps as stored.
 func (m Manifest) Bytes() int64 {

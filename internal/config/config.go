@@ -70,8 +70,11 @@ type R2Settings struct {
 
 // Retention is the prune policy.
 type Retention struct {
-	Days     int
-	KeepLast int
+	Days        int
+	KeepLast    int
+	KeepDaily   int // 0 for none, as the two below
+	KeepWeekly  int
+	KeepMonthly int
 }
 
 // Encryption says to whom files are encrypted, and what opens them here.

@@ -43,7 +43,13 @@ func (r *reader) settings() Settings {
 			ValidatorDB:    r.text("VALIDATOR_DB", "validator"),
 			ParticipantDB:  r.text("PARTICIPANT_DB", ""),
 		},
-		Retention:  Retention{Days: r.number("RETENTION_DAYS", 7, 1, 36500), KeepLast: r.number("KEEP_LAST", 3, 1, 10000)},
+		Retention: Retention{
+			Days:        r.number("RETENTION_DAYS", 7, 1, 36500),
+			KeepLast:    r.number("KEEP_LAST", 3, 1, 10000), // a policy that keeps nothing cannot be written
+			KeepDaily:   r.number("KEEP_DAILY", 0, 0, 10000),
+			KeepWeekly:  r.number("KEEP_WEEKLY", 0, 0, 10000),
+			KeepMonthly: r.number("KEEP_MONTHLY", 0, 0, 10000),
+		},
 		Every:      r.duration("BACKUP_EVERY", 4*time.Hour),
 		Drill:      r.interval("DRILL_EVERY", 7*24*time.Hour),
 		BackupDir:  r.path("BACKUP_DIR", "~/.canton/backups"),
