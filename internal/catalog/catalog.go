@@ -22,7 +22,9 @@ import (
 // ErrUnsealed: a set's manifest is missing or unreadable.
 var ErrUnsealed = errors.New("set is not sealed")
 
-const manifestLimit = 1 << 20 // bytes
+var errForeign = errors.New("it was not sealed by this node, or is of another participant")
+
+const recordLimit = 1 << 20 // bytes of a manifest or a pin
 
 // Owner is whose sets these are. Stores may be shared; only the owner's sets are ever deleted (law 5).
 type Owner struct {
@@ -141,12 +143,13 @@ func free(ctx context.Context, s store.Store, m backupset.Manifest) error {
 	return nil
 }
 
-// Remove deletes a set of this node: an intent first, so that Sweep can finish, then the manifest, then the dumps.
-// scratch is a local folder for the intent's file.
+// Remove deletes a set of this node: an intent first, so that Sweep can finish, then the manifest, then the dumps. ErrPinned, and nothing
+// is deleted, when the set is pinned by now: the intent stands before the look for a pin, see Pin. scratch is a local folder for the
+// intent's file.
 func Remove(ctx context.Context, s store.Store, owner Owner, m backupset.Manifest, scratch string) error {
 	fail := func(err error) error { return fmt.Errorf("remove set %s at %s: %w", m.Set, s.Location(), err) }
 	if !owner.owns(m) {
-		return fail(errors.New("it was not sealed by this node, or is of another participant"))
+		return fail(errForeign)
 	}
 	file, err := WriteManifest(filepath.Join(scratch, backupset.IntentName(m.Set)), m)
 	if err != nil {
@@ -155,6 +158,14 @@ func Remove(ctx context.Context, s store.Store, owner Owner, m backupset.Manifes
 	defer os.Remove(file.Path)
 	if err := s.Put(ctx, backupset.IntentName(m.Set), file, nil); err != nil {
 		return fail(err)
+	}
+	pin, err := readPin(single(ctx, s), m)
+	if err != nil {
+		return fail(err)
+	}
+	if pin.why != "" {
+		// A leftover intent beside a manifest means nothing, so that it may fail to go.
+		return fail(errors.Join(fmt.Errorf("%w: %s", ErrPinned, pin.why), s.Delete(ctx, backupset.IntentName(m.Set))))
 	}
 	if err := s.Delete(ctx, backupset.ManifestName(m.Set)); err != nil {
 		return fail(err)
@@ -177,6 +188,15 @@ func removeFiles(ctx context.Context, s store.Store, m backupset.Manifest) error
 	for _, o := range objects {
 		if set, _, ok := backupset.ParseDrillName(o.Name); ok && set == m.Set {
 			names = append(names, o.Name)
+		}
+		if set, ok := backupset.ParsePinName(o.Name); ok && set == m.Set {
+			pin, err := readPin(single(ctx, s), m)
+			if err != nil {
+				return err
+			}
+			if pin.ours { // written too late to keep the set, see Pin
+				names = append(names, o.Name)
+			}
 		}
 	}
 	for _, name := range names {
@@ -210,7 +230,7 @@ func Sweep(ctx context.Context, s store.Store, owner Owner) ([]string, error) {
 		if !ok {
 			continue
 		}
-		m, err := readManifest(ctx, s, o.Name, id)
+		m, err := decode(single(ctx, s), o.Name, id)
 		if ctx.Err() != nil {
 			return removed, fail(ctx.Err())
 		}

@@ -19,6 +19,7 @@ type Entry struct {
 	Manifest backupset.Manifest
 	Own      bool
 	Damage   string // empty when every file is there in its size
+	Pinned   string // why no prune takes it here, empty when it is not pinned
 }
 
 // Listing is what a store holds.
@@ -67,7 +68,7 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 	for _, o := range objects {
 		sizes[o.Name] = o.Size
 	}
-	read, err := manifests(ctx, s, objects)
+	read, err := records(ctx, s, objects)
 	if err != nil {
 		return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), err)
 	}
@@ -83,7 +84,7 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 		if !ok {
 			continue
 		}
-		m, err := read(o.Name, id)
+		m, err := decode(read, o.Name, id)
 		if ctx.Err() != nil {
 			return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), ctx.Err())
 		}
@@ -107,6 +108,14 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 				e.Damage = fmt.Sprintf("%s has %d bytes, the manifest says %d", c.File, size, c.Size)
 			}
 		}
+		if _, there := sizes[backupset.PinName(id)]; there {
+			pin, err := readPin(read, m)
+			if err != nil {
+				return Listing{}, fmt.Errorf("list sets at %s: %w", s.Location(), err)
+			}
+			e.Pinned = pin.why
+			named[backupset.PinName(id)] = pin.why != ""
+		}
 		l.Sets = append(l.Sets, e)
 	}
 	for _, o := range objects {
@@ -122,54 +131,67 @@ func List(ctx context.Context, s store.Store, owner Owner) (Listing, error) {
 	return l, nil
 }
 
-// errNotRead: the store did not hand a manifest over, which says nothing about the manifest.
-var errNotRead = errors.New("manifest not read")
+// errNotRead: the store did not hand a record over, which says nothing about the record.
+var errNotRead = errors.New("not read")
 
-// manifests returns the way to read the manifests among the objects: from one batch where the store can, else one by one.
-func manifests(ctx context.Context, s store.Store, objects []store.Object) (func(name string, id backupset.ID) (backupset.Manifest, error), error) {
-	singly := func(name string, id backupset.ID) (backupset.Manifest, error) { return readManifest(ctx, s, name, id) }
+// reader gives the content of a small object: a manifest, an intent, a pin. errNotRead, and store.ErrNotFound beside it when it is absent.
+type reader func(name string) ([]byte, error)
+
+// records reads the manifests and the pins among the objects from one batch where the store can, else one by one.
+func records(ctx context.Context, s store.Store, objects []store.Object) (reader, error) {
+	singly := single(ctx, s)
 	batch, can := s.(store.Batch)
 	if !can {
 		return singly, nil
 	}
 	var names []string
 	for _, o := range objects {
-		if _, ok := backupset.ParseManifestName(o.Name); ok {
+		_, manifest := backupset.ParseManifestName(o.Name)
+		_, pin := backupset.ParsePinName(o.Name)
+		if manifest || pin {
 			names = append(names, o.Name)
 		}
 	}
 	if len(names) < 2 {
 		return singly, nil
 	}
-	data, err := batch.ReadAll(ctx, names, manifestLimit)
+	data, err := batch.ReadAll(ctx, names, recordLimit)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotRead, err)
 	}
-	return func(name string, id backupset.ID) (backupset.Manifest, error) {
+	return func(name string) ([]byte, error) {
 		if text, there := data[name]; there {
-			return decode(text, id)
+			return text, nil
 		}
-		return singly(name, id)
+		return singly(name)
 	}, nil
 }
 
-func readManifest(ctx context.Context, s store.Store, name string, id backupset.ID) (backupset.Manifest, error) {
-	r, err := s.Open(ctx, name, 0)
-	if err != nil {
-		return backupset.Manifest{}, fmt.Errorf("%w: %w", errNotRead, err)
+// single reads each record from the store, as it is now.
+func single(ctx context.Context, s store.Store) reader {
+	return func(name string) ([]byte, error) {
+		r, err := s.Open(ctx, name, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotRead, err)
+		}
+		defer r.Close()
+		data, err := io.ReadAll(io.LimitReader(r, recordLimit+1))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotRead, err)
+		}
+		if len(data) > recordLimit {
+			return nil, fmt.Errorf("more than %d bytes", recordLimit)
+		}
+		return data, nil
 	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, manifestLimit+1))
-	if err != nil {
-		return backupset.Manifest{}, fmt.Errorf("%w: %w", errNotRead, err)
-	}
-	if len(data) > manifestLimit {
-		return backupset.Manifest{}, errors.New("too large for a manifest")
-	}
-	return decode(data, id)
 }
 
-func decode(data []byte, id backupset.ID) (backupset.Manifest, error) {
+// decode reads the manifest of that set, which may lie under the name of its intent.
+func decode(read reader, name string, id backupset.ID) (backupset.Manifest, error) {
+	data, err := read(name)
+	if err != nil {
+		return backupset.Manifest{}, err
+	}
 	m, err := backupset.Decode(data)
 	if err == nil && m.Set != id {
 		err = fmt.Errorf("it speaks of set %s", m.Set)
