@@ -28,7 +28,8 @@ type Pruned struct {
 	Location string         `json:"location"`
 	Removed  []backupset.ID `json:"removed,omitempty"`
 	Kept     int            `json:"kept"`
-	Swept    []string       `json:"swept,omitempty"` // leftovers of interrupted runs
+	Swept    []string       `json:"swept,omitempty"`  // leftovers of interrupted runs
+	Denied   string         `json:"denied,omitempty"` // the target takes sets from us and forbids us to delete: with which words
 }
 
 var errSetNotThere = errors.New("the new set is not whole there, nothing is pruned")
@@ -58,7 +59,7 @@ func (p *Prunes) prune(ctx context.Context, in PruneInput, open func(config.Sett
 		if err != nil {
 			return err
 		}
-		pruned, err = p.apply(ctx, settings, s, own, in.Set)
+		pruned, err = p.apply(ctx, settings, s, own, in)
 		return err
 	})
 	return pruned, err
@@ -77,41 +78,60 @@ func (p *Prunes) own(ctx context.Context, settings config.Settings, made backups
 	return owner(settings).Like(m), err
 }
 
-func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, newest backupset.ID) (Pruned, error) {
+func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, in PruneInput) (Pruned, error) {
 	pruned := Pruned{Location: s.Location()}
 	listing, err := catalog.List(ctx, s, own)
 	if err != nil {
 		return pruned, err
 	}
-	if newest != "" {
-		e, err := listing.Find(string(newest), p.Now())
+	if in.Set != "" {
+		e, err := listing.Find(string(in.Set), p.Now())
 		if err != nil || !e.Own || e.Damage != "" {
-			return pruned, fmt.Errorf("prune %s: %w: set %s %s", s.Location(), errSetNotThere, newest, e.Damage)
+			return pruned, fmt.Errorf("prune %s: %w: set %s %s", s.Location(), errSetNotThere, in.Set, e.Damage)
 		}
 	}
 	if err := os.MkdirAll(staging(settings), 0o700); err != nil {
 		return pruned, fmt.Errorf("make staging folder: %w", err)
 	}
+	err = p.release(ctx, settings, s, own, listing, &pruned)
+	if in.Target != "" && errors.Is(err, store.ErrDenied) && ctx.Err() == nil {
+		// A target whose key may write and not delete is a good choice: who takes this host cannot take its backups too. It was just
+		// listed, so that the key is not a wrong one.
+		pruned.Denied, err = err.Error(), nil
+	}
+	return pruned, err
+}
+
+// release removes what retention lets go, oldest first, then what interrupted runs left.
+func (p *Prunes) release(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, listing catalog.Listing, pruned *Pruned) error {
+	pruned.Kept = len(listing.Sets)
 	for _, id := range retention.Released(PlanPrune(p.Now(), listing, settings.Retention)) {
 		e, err := listing.Find(string(id), p.Now())
 		if err != nil {
-			return pruned, err
+			return err
 		}
-		if err := catalog.Remove(ctx, s, own, e.Manifest, staging(settings)); err != nil {
-			return pruned, err
+		err = catalog.Remove(ctx, s, own, e.Manifest, staging(settings))
+		if errors.Is(err, catalog.ErrPinned) {
+			continue // since the listing
+		}
+		if err != nil {
+			return err
 		}
 		pruned.Removed = append(pruned.Removed, id)
+		pruned.Kept--
 	}
-	pruned.Kept = len(listing.Sets) - len(pruned.Removed)
+	var err error
 	pruned.Swept, err = catalog.Sweep(ctx, s, own)
-	return pruned, err
+	return err
 }
 
 // PlanPrune applies the retention settings to a listing. The command line prints the same plan that the activity executes.
 func PlanPrune(now time.Time, l catalog.Listing, r config.Retention) []retention.Decision {
 	sets := make([]retention.Set, len(l.Sets))
 	for i, e := range l.Sets {
-		sets[i] = retention.Set{ID: e.Manifest.Set, Own: e.Own, Verdict: e.Manifest.Verdict, Complete: e.Damage == ""}
+		sets[i] = retention.Set{ID: e.Manifest.Set, Own: e.Own, Verdict: e.Manifest.Verdict, Complete: e.Damage == "", Pinned: e.Pinned, Epoch: e.Manifest.Epoch()}
 	}
-	return retention.Plan(now, sets, retention.Policy{MaxAge: time.Duration(r.Days) * 24 * time.Hour, KeepLast: r.KeepLast})
+	return retention.Plan(now, sets, retention.Policy{
+		MaxAge: time.Duration(r.Days) * 24 * time.Hour, KeepLast: r.KeepLast, KeepDaily: r.KeepDaily, KeepWeekly: r.KeepWeekly, KeepMonthly: r.KeepMonthly,
+	})
 }

@@ -324,6 +324,11 @@ func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneI
 	if len(pruned.Removed) > 0 {
 		b.say(ctx, "✓ Pruned %d old set(s) at %s", len(pruned.Removed), pruned.Location)
 	}
+	if pruned.Denied != "" {
+		notice := cannotPrune(pruned)
+		b.plan.Warnings = append(b.plan.Warnings, notice)
+		b.say(ctx, "⚠ %s", notice)
+	}
 	return len(pruned.Removed), nil
 }
 

@@ -32,12 +32,14 @@ type bench struct {
 	alert   *notify.Alert
 	plan    activities.Plan
 	verdict backupset.Verdict
+	pruned  activities.Pruned // at a target
 }
 
 func newBench(t *testing.T, targets ...config.Kind) *bench {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	b := &bench{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, hook: map[string]func() error{}, verdict: backupset.Pass}
+	b := &bench{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, hook: map[string]func() error{}, verdict: backupset.Pass,
+		pruned: activities.Pruned{Location: "there", Removed: []backupset.ID{"20200101_000000"}}}
 	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "backup-n-manual", TaskQueue: workflows.Queue("n")})
 	workflows.Register(b)
 	activities.Register(b, &activities.Host{})
@@ -81,7 +83,7 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 		return activities.Pruned{Location: "here"}, b.call("PruneLocal")
 	}).Maybe()
 	b.OnActivity(prunes.PruneRemote, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PruneInput) (activities.Pruned, error) {
-		return activities.Pruned{Location: "there", Removed: []backupset.ID{"20200101_000000"}}, b.call("PruneRemote " + string(in.Target))
+		return b.pruned, b.call("PruneRemote " + string(in.Target))
 	}).Maybe()
 	b.OnActivity(alerts.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in notify.Alert) (activities.Notified, error) {
 		b.alert = &in
@@ -327,4 +329,32 @@ func TestBackup_LogLines(t *testing.T) {
 		"✓ Pruned 1 old set(s) at there",
 		"✓ Backup completed successfully",
 	}, lines)
+}
+
+// A target's key may write and not delete: the backup is done, the operator is told in the run and its result, and no alarm is raised.
+func TestBackup_SaysWhereItCannotPrune(t *testing.T) {
+	b := newBench(t, config.R2)
+	b.pruned = activities.Pruned{Location: "there", Kept: 9, Denied: "remove set 20200101_000000: access denied: HTTP 403"}
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Done, result.Outcome)
+	require.Empty(t, result.Targets[0].Error)
+	require.Zero(t, result.Targets[0].Removed)
+	require.Len(t, result.Warnings, 1)
+	require.Contains(t, result.Warnings[0], "may not delete here: prune it another way")
+	require.Contains(t, result.Warnings[0], "HTTP 403")
+	require.NotContains(t, b.calls, "Notify")
+}
+
+// Prune goes on to the next target where one cannot be pruned.
+func TestPrune_SaysWhereItCannot(t *testing.T) {
+	b := newBench(t, config.R2)
+	b.pruned.Denied = "access denied"
+	b.ExecuteWorkflow(workflows.Prune, workflows.PruneInput{Targets: []config.Kind{config.R2, config.Rsync}})
+	require.NoError(t, b.GetWorkflowError())
+	var result workflows.PruneResult
+	require.NoError(t, b.GetWorkflowResult(&result))
+	require.Equal(t, []string{"PruneLocal", "PruneRemote r2", "PruneRemote rsync"}, b.calls)
+	require.Len(t, result.Stores, 3)
+	require.Equal(t, "access denied", result.Stores[1].Denied)
 }

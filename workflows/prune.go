@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"fmt"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -44,7 +46,11 @@ func PruneNode(ctx workflow.Context, in PruneInput) (PruneResult, error) {
 			}
 			return err
 		}
-		journal.say(ctx, "✓ Pruned %d old set(s) at %s, %d kept", len(pruned.Removed), pruned.Location, pruned.Kept)
+		if pruned.Denied != "" {
+			journal.say(ctx, "⚠ %s", cannotPrune(pruned))
+		} else {
+			journal.say(ctx, "✓ Pruned %d old set(s) at %s, %d kept", len(pruned.Removed), pruned.Location, pruned.Kept)
+		}
 		result.Stores = append(result.Stores, pruned)
 		return nil
 	}
@@ -57,4 +63,9 @@ func PruneNode(ctx workflow.Context, in PruneInput) (PruneResult, error) {
 		}
 	}
 	return result, nil
+}
+
+// cannotPrune says what the operator of a key without the right to delete has to know.
+func cannotPrune(p activities.Pruned) string {
+	return fmt.Sprintf("%s takes our sets and may not delete here: prune it another way, see docs/how-to/retention.md: %s", p.Location, p.Denied)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -30,6 +31,7 @@ type listed struct {
 	Verdict  backupset.Verdict `json:"verdict"`
 	Stores   []string          `json:"stores"`
 	Damage   []string          `json:"damage,omitempty"`
+	Pinned   []string          `json:"pinned,omitempty"` // "store: reason" of each store in which a pin keeps it
 	Reason   string            `json:"reason,omitempty"`
 
 	Participant string `json:"participant,omitempty"` // its id
@@ -82,6 +84,9 @@ func merge(all []shelf) []listed {
 			if e.Damage != "" {
 				sets[i].Damage = append(sets[i].Damage, shelf.name+": "+e.Damage)
 			}
+			if e.Pinned != "" {
+				sets[i].Pinned = append(sets[i].Pinned, shelf.name+": "+e.Pinned)
+			}
 		}
 	}
 	slices.SortStableFunc(sets, func(a, b listed) int { return strings.Compare(string(b.Set), string(a.Set)) })
@@ -102,6 +107,9 @@ func printSets(w io.Writer, sets []listed, now time.Time) error {
 		}
 		if s.Reason != "" {
 			note = strings.TrimPrefix(note+"; "+s.Reason, "; ")
+		}
+		if len(s.Pinned) > 0 {
+			note = strings.TrimPrefix(note+"; pinned "+strings.Join(s.Pinned, ", "), "; ")
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Set, age(now.Sub(s.Set.Time())), humanize.IBytes(uint64(s.Bytes)), s.Verdict, strings.Join(s.Stores, ","), note)
 	}
@@ -129,11 +137,11 @@ func newShow(c *command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, where, err := find(cmd.Context(), s, pick(args))
+			set, err := find(cmd.Context(), s, pick(args))
 			if err != nil {
 				return err
 			}
-			return c.print(m, func(w io.Writer) error { return printManifest(w, m, where) })
+			return c.print(set, func(w io.Writer) error { return printManifest(w, set) })
 		},
 	}
 }
@@ -145,40 +153,53 @@ func pick(args []string) string {
 	return args[0]
 }
 
+// shown is the output of `show`: the manifest, and what the stores say of the set; with --json this is the contract.
+type shown struct {
+	backupset.Manifest
+	Pinned map[string]string `json:"pinned,omitempty"` // store -> why a pin keeps the set there
+	where  []string
+}
+
 // find looks for a set, in this host's store first, and says in which stores it is.
-func find(ctx context.Context, s config.Settings, id string) (backupset.Manifest, []string, error) {
+func find(ctx context.Context, s config.Settings, id string) (shown, error) {
 	all, errs := shelves(ctx, s, "")
 	if latest, found := newest(all, time.Now()); found && id == catalog.Latest {
 		id = latest
 	}
-	var m *backupset.Manifest
-	var where []string
+	set := shown{Pinned: map[string]string{}}
 	for _, shelf := range all {
 		e, err := shelf.listing.Find(id, time.Now())
 		if err != nil {
 			continue
 		}
-		if m == nil {
-			m = &e.Manifest
+		if len(set.where) == 0 {
+			set.Manifest = e.Manifest
 		}
-		where = append(where, shelf.name)
+		set.where = append(set.where, shelf.name)
+		if e.Pinned != "" {
+			set.Pinned[shelf.name] = e.Pinned
+		}
 	}
-	if m == nil {
+	if len(set.where) == 0 {
 		if errs != nil {
-			return backupset.Manifest{}, nil, errs
+			return shown{}, errs
 		}
-		return backupset.Manifest{}, nil, fmt.Errorf("find set %s: %w: see canton-backup list", id, store.ErrNotFound)
+		return shown{}, fmt.Errorf("find set %s: %w: see canton-backup list", id, store.ErrNotFound)
 	}
-	return *m, where, nil
+	return set, nil
 }
 
-func printManifest(w io.Writer, m backupset.Manifest, where []string) error {
+func printManifest(w io.Writer, set shown) error {
+	m := set.Manifest
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name string, value any) { fmt.Fprintf(t, "%s\t%v\n", name, value) }
 	row("set", m.Set)
 	row("node", fmt.Sprintf("%s (%s)", m.Node, m.Network))
 	row("sealed", m.SealedAt.Format(time.RFC3339)+" by "+m.Program)
-	row("stores", strings.Join(where, ", "))
+	row("stores", strings.Join(set.where, ", "))
+	for _, name := range slices.Sorted(maps.Keys(set.Pinned)) {
+		row("pinned", name+": "+set.Pinned[name])
+	}
 	row("pair", m.Verdict)
 	for _, check := range m.Checks {
 		row("  "+check.Name, fmt.Sprintf("%s  %s", check.Verdict, check.Detail))

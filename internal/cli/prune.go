@@ -42,7 +42,11 @@ func (c *command) runPrune(ctx context.Context, confirm bool) error {
 		}
 		return c.print(result, func(w io.Writer) error {
 			for _, p := range result.Stores {
-				if _, err := fmt.Fprintf(w, "%s: %d removed, %d kept\n", p.Location, len(p.Removed), p.Kept); err != nil {
+				text := fmt.Sprintf("%s: %d removed, %d kept", p.Location, len(p.Removed), p.Kept)
+				if p.Denied != "" {
+					text += "; it may not delete there: " + p.Denied
+				}
+				if _, err := fmt.Fprintln(w, text); err != nil {
 					return err
 				}
 			}
