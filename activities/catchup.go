@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -59,11 +60,14 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 			return err
 		}
 		missed := Missed(s.Now(), here, there, settings)
-		for _, m := range missed {
-			total.Add(m.Bytes())
+		for _, e := range missed {
+			total.Add(e.Manifest.Bytes())
 		}
-		for _, m := range missed {
-			before := sent.Load()
+		if err := os.MkdirAll(staging(settings), 0o700); err != nil {
+			return fmt.Errorf("make staging folder: %w", err)
+		}
+		for _, e := range missed {
+			m, before := e.Manifest, sent.Load()
 			_, manifest, err := catalog.LocalManifest(local.Path(backupset.ManifestName(m.Set)))
 			if errors.Is(err, catalog.ErrUnsealed) {
 				continue // somebody removed it by hand since it was listed
@@ -74,6 +78,11 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 			if err := catalog.Publish(ctx, target, m, local.Path, manifest, func(n int64) { sent.Store(before + n) }); err != nil {
 				return err
 			}
+			if e.Pinned != "" { // or the next prune there would take what was just sent
+				if err := catalog.Pin(ctx, target, own, m, e.Pinned, s.Now(), staging(settings)); err != nil {
+					return err
+				}
+			}
 			caught.Sets = append(caught.Sets, m.Set)
 		}
 		return nil
@@ -83,28 +92,28 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 
 // Missed are the sets of this node that lie here, whole, and not there, newest first: without those that retention would release there, and
 // without plain ones when the settings forbid that they leave this host.
-func Missed(now time.Time, here, there catalog.Listing, s config.Settings) []backupset.Manifest {
+func Missed(now time.Time, here, there catalog.Listing, s config.Settings) []catalog.Entry {
 	has := map[backupset.ID]bool{}
 	for _, e := range there.Sets {
 		has[e.Manifest.Set] = true
 	}
 	both := catalog.Listing{Sets: there.Sets}
-	var candidates []backupset.Manifest
+	var candidates []catalog.Entry
 	for _, e := range here.Sets {
 		if !e.Own || e.Damage != "" || has[e.Manifest.Set] || s.Encryption.Required && e.Manifest.Plain() {
 			continue
 		}
-		candidates = append(candidates, e.Manifest)
+		candidates = append(candidates, e)
 		both.Sets = append(both.Sets, e)
 	}
 	kept := map[backupset.ID]bool{}
 	for _, d := range PlanPrune(now, both, s.Retention) {
 		kept[d.ID] = kept[d.ID] || d.Keep
 	}
-	var missed []backupset.Manifest
-	for _, m := range candidates {
-		if kept[m.Set] && !m.Set.Time().After(now.Add(retention.Skew)) {
-			missed = append(missed, m)
+	var missed []catalog.Entry
+	for _, e := range candidates {
+		if kept[e.Manifest.Set] && !e.Manifest.Set.Time().After(now.Add(retention.Skew)) {
+			missed = append(missed, e)
 		}
 	}
 	return missed

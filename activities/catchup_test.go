@@ -37,6 +37,21 @@ func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
 	_, err = s.seal(foreign)
 	require.NoError(t, err)
 
+	// Ten days old, and pinned here.
+	settings, err := s.host.settings()
+	require.NoError(t, err)
+	local, err := s.host.Local(settings)
+	require.NoError(t, err)
+	own := catalog.Owner{Node: "n", Network: "testnet"}
+	here, err := catalog.List(context.Background(), local, own)
+	require.NoError(t, err)
+	oldest, err := here.Find(string(ids[0]), now)
+	require.NoError(t, err)
+	released := s.staged(now.Add(-11*24*time.Hour), "PAR::a::1220")
+	_, err = s.seal(released)
+	require.NoError(t, err)
+	require.NoError(t, catalog.Pin(context.Background(), local, own, oldest.Manifest, "before the reset", now, t.TempDir()))
+
 	newest := ids[len(ids)-1]
 	var sets *Sets
 	_, err = s.env.ExecuteActivity(sets.Upload, UploadInput{Set: newest, Target: config.Rsync})
@@ -48,24 +63,21 @@ func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
 		require.NoError(t, value.Get(&caught))
 		return caught.Sets
 	}
-	require.Equal(t, []backupset.ID{ids[2], ids[1]}, catchUp())
+	require.Equal(t, []backupset.ID{ids[2], ids[1], ids[0]}, catchUp())
 	listing, err := catalog.List(context.Background(), target, catalog.Owner{Node: "n", Network: "testnet"})
 	require.NoError(t, err)
-	require.Len(t, listing.Sets, 3)
+	require.Len(t, listing.Sets, 4)
 	for _, e := range listing.Sets {
 		require.Empty(t, e.Damage)
 	}
+	require.Equal(t, "before the reset", listing.Sets[3].Pinned)
 	require.Empty(t, catchUp())
 
 	// Plain sets stay here where the settings say so.
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.MkdirAll(folder, 0o700))
-	settings, err := s.host.settings()
-	require.NoError(t, err)
 	settings.Encryption.Required = true
-	local, err := s.host.Local(settings)
-	require.NoError(t, err)
-	here, err := catalog.List(context.Background(), local, catalog.Owner{Node: "n", Network: "testnet"})
+	here, err = catalog.List(context.Background(), local, catalog.Owner{Node: "n", Network: "testnet"})
 	require.NoError(t, err)
 	require.Empty(t, Missed(now, here, catalog.Listing{}, settings))
 	require.DirExists(t, filepath.Dir(folder))

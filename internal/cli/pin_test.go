@@ -50,7 +50,7 @@ func (term *terminal) seal(node string, at time.Time) backupset.ID {
 	for _, role := range []backupset.Role{backupset.Validator, backupset.Participant} {
 		content := []byte(role)
 		sum := sha256.Sum256(content)
-		c := backupset.Component{Role: role, Database: string(role), Codec: backupset.Gzip, File: backupset.DumpName(string(role), m.Set, backupset.Gzip),
+		c := backupset.Component{Role: role, Database: string(role), Codec: backupset.Gzip, File: backupset.DumpName(string(role), m.Set, backupset.Gzip, backupset.Unencrypted),
 			Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}
 		require.NoError(term.t, os.WriteFile(filepath.Join(folder, c.File), content, 0o600))
 		m.Components = append(m.Components, c)
