@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,14 @@ func printSettings(w io.Writer, s config.Settings) error {
 			p.linef("target rsync    %s:%s, port %d, key %s", s.Rsync.Host, s.Rsync.Path, s.Rsync.Port, s.Rsync.KeyFile)
 		case config.R2:
 			p.linef("target r2       bucket %s at %s, key %s / %s", s.R2.Bucket, s.R2.Endpoint, s.R2.AccessKey, s.R2.SecretKey)
+		case config.S3:
+			keys := "keys by AWS's own ways"
+			if !s.S3.AccessKey.Empty() {
+				keys = fmt.Sprintf("key %s / %s", s.S3.AccessKey, s.S3.SecretKey)
+			}
+			p.linef("target s3       bucket %s, folder %s at %s, %s", s.S3.Bucket, s.S3.Prefix, cmp.Or(s.S3.Endpoint, "AWS "+s.S3.Region), keys)
+		case config.Dir:
+			p.linef("target dir      %s", s.Dir.Path)
 		}
 	}
 	p.linef("local sets      %s", s.BackupDir)

@@ -104,7 +104,7 @@ func (d *doctor) examine(ctx context.Context, file string) {
 // habits warns of settings that are allowed and dangerous.
 func (d *doctor) habits(s config.Settings) {
 	if len(s.Targets) == 0 {
-		d.add("targets", warning, "BACKUP_TYPE=skip keeps every set on this host: a lost disk loses node and backups", "set BACKUP_TYPE=rsync or r2")
+		d.add("targets", warning, "BACKUP_TYPE=skip keeps every set on this host: a lost disk loses node and backups", "set BACKUP_TYPE to rsync, r2, s3 or dir")
 	}
 	d.encryption(s)
 	if s.Telegram.Token.Empty() {

@@ -18,6 +18,8 @@ type Kind string
 const (
 	Rsync Kind = "rsync"
 	R2    Kind = "r2"
+	S3    Kind = "s3"
+	Dir   Kind = "dir"
 	Skip  Kind = "skip"
 )
 
@@ -29,6 +31,8 @@ type Settings struct {
 	Targets    []Kind // empty for skip
 	Rsync      RsyncSettings
 	R2         R2Settings
+	S3         S3Settings
+	Dir        DirSettings
 	Retention  Retention
 	Codec      backupset.Codec
 	Encryption Encryption
@@ -66,6 +70,28 @@ type R2Settings struct {
 	Endpoint  string // http(s)://host[:port]
 	AccessKey secret.String
 	SecretKey secret.String
+}
+
+// S3Settings is the s3 target.
+type S3Settings struct {
+	Endpoint       string // http(s)://host[:port]; empty: AWS by region
+	Region         string
+	Bucket         string
+	Prefix         string // folder in the bucket
+	PathStyle      bool   // bucket in the path instead of the host name
+	AccessKey      secret.String
+	SecretKey      secret.String // both empty: AWS's own ways, such as a profile or the machine's role
+	StorageClass   string        // empty: the bucket's own
+	SSE            string        // "AES256", "aws:kms", or empty: the bucket's own
+	KMSKey         string
+	ObjectLockDays int // 0: none
+	MaxParts       int
+	CAFile         string // PEM; empty: the host's authorities alone
+}
+
+// DirSettings is the dir target.
+type DirSettings struct {
+	Path string // absolute; never created by us
 }
 
 // Retention is the prune policy.

@@ -34,7 +34,8 @@ func describe(t *testing.T, s config.Settings, err error, home string) string {
 	s.File, s.Home = filepath.Base(s.File), ""
 	data, jsonErr := json.MarshalIndent(s, "", "  ")
 	require.NoError(t, jsonErr)
-	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\nbot token: %q\nclient secret: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(), s.Telegram.Token.Reveal(), s.Identities.ClientSecret.Reveal())
+	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\ns3 keys: %q %q\nbot token: %q\nclient secret: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(),
+		s.S3.AccessKey.Reveal(), s.S3.SecretKey.Reveal(), s.Telegram.Token.Reveal(), s.Identities.ClientSecret.Reveal())
 	if err != nil {
 		text += "error: " + err.Error() + "\n"
 	}
@@ -148,9 +149,30 @@ func TestLoad_SecretInTheWrongLine(t *testing.T) {
 	}
 }
 
+// Each would take the other's sets for its own, however the paths are written.
+func TestLoad_DirTargetApartFromLocalSets(t *testing.T) {
+	home := isolate(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(home, "sets"), 0o700))
+	require.NoError(t, os.Symlink(filepath.Join(home, "sets"), filepath.Join(home, "link")))
+	path := filepath.Join(home, "toolkit.conf")
+	for dir, refused := range map[string]bool{
+		"~/sets": true, "~/sets/below/it": true, "~": true, "/": true, "~/link": true, "~/link/new/folder": true, "~/sets/../sets": true,
+		"~/sets2": false, "~/.setsx": false, "/mnt/backup": false,
+	} {
+		require.NoError(t, os.WriteFile(path, []byte("BACKUP_TYPE=dir\nBACKUP_DIR=~/sets\nDIR_PATH="+dir+"\n"), 0o600))
+		_, err := config.Load(path)
+		if refused {
+			require.ErrorContains(t, err, "DIR_PATH", dir)
+		} else {
+			require.NoError(t, err, dir)
+		}
+	}
+}
+
 // Every key with a rule must refuse a bad value, by name, without showing a secret.
 func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
-	const base = "BACKUP_TYPE=rsync,r2\nREMOTE_HOST=u@h\nREMOTE_PATH=~/x\nR2_BUCKET=bucket\nR2_ACCOUNT_ID=a1\nR2_ACCESS_KEY=k\nR2_SECRET_KEY=s\n"
+	const base = "BACKUP_TYPE=rsync,r2,s3,dir\nREMOTE_HOST=u@h\nREMOTE_PATH=~/x\nR2_BUCKET=bucket\nR2_ACCOUNT_ID=a1\nR2_ACCESS_KEY=k\nR2_SECRET_KEY=s\n" +
+		"S3_BUCKET=bucket\nS3_REGION=eu-central-1\nS3_ACCESS_KEY=k\nS3_SECRET_KEY=s\nDIR_PATH=/mnt/backup\n"
 	bad := map[string]string{
 		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "0", "KEEP_DAILY": "-1", "KEEP_WEEKLY": "all", "KEEP_MONTHLY": "1.5", "COMPRESSION": "xz",
@@ -158,8 +180,11 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
 		"IDENTITIES": "maybe", "IDENTITIES_URL": "http://host/path", "IDENTITIES_CLIENT_ID": "id", "IDENTITIES_CLIENT_SECRET": "canary", "IDENTITIES_TOKEN_URL": "https://id:canary@host/token",
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
+		"S3_BUCKET": "s3://bucket/x", "S3_ENDPOINT": "host:9000", "S3_REGION": "eu central", "S3_PREFIX": "../x", "S3_PATH_STYLE": "maybe",
+		"S3_STORAGE_CLASS": "canary+", "S3_SSE": "rot13", "S3_SSE_KMS_KEY": "alias/x", "S3_OBJECT_LOCK_DAYS": "x", "S3_MAX_PARTS": "0",
+		"S3_CA_FILE": "/nowhere/ca.pem", "DIR_PATH": "here",
 	}
-	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS", "IDENTITIES_RECIPIENTS"}
+	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS", "IDENTITIES_RECIPIENTS"}
 	for _, k := range config.Keys {
 		value, has := bad[k.Name]
 		if !has {

@@ -72,21 +72,27 @@ func (r *reader) settings() Settings {
 	if slices.Contains(s.Targets, R2) {
 		s.R2 = r.r2()
 	}
+	if slices.Contains(s.Targets, S3) {
+		s.S3 = r.s3(s.Node)
+	}
+	if slices.Contains(s.Targets, Dir) {
+		s.Dir = r.dir(s.BackupDir)
+	}
 	return s
 }
 
 func (r *reader) targets() []Kind {
 	raw := r.text("BACKUP_TYPE", "")
 	if raw == "" {
-		r.missing("BACKUP_TYPE", "set rsync, r2 or skip")
+		r.missing("BACKUP_TYPE", "set rsync, r2, s3, dir or skip")
 		return nil
 	}
 	var kinds []Kind
 	for _, word := range strings.Split(raw, ",") {
 		kind := Kind(strings.ToLower(strings.TrimSpace(word)))
 		switch {
-		case kind != Rsync && kind != R2 && kind != Skip:
-			r.bad("BACKUP_TYPE", raw, fmt.Sprintf("%q is no target", strings.TrimSpace(word)), "use rsync, r2 or skip, several with commas")
+		case !slices.Contains([]Kind{Rsync, R2, S3, Dir, Skip}, kind):
+			r.bad("BACKUP_TYPE", raw, fmt.Sprintf("%q is no target", strings.TrimSpace(word)), "use rsync, r2, s3, dir or skip, several with commas")
 		case slices.Contains(kinds, kind):
 			r.bad("BACKUP_TYPE", raw, fmt.Sprintf("%q stands twice", kind), "name each target once")
 		default:
@@ -186,9 +192,7 @@ func (r *reader) r2() R2Settings {
 		s.Endpoint = "https://" + account + ".r2.cloudflarestorage.com"
 		return s
 	}
-	if u, err := url.Parse(s.Endpoint); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-		r.bad("R2_ENDPOINT", redactUser(s.Endpoint), "is no http(s) address", "set https://host or http://host:port, without credentials")
-	}
+	r.address("R2_ENDPOINT", s.Endpoint)
 	return s
 }
 
@@ -243,6 +247,13 @@ func (r *reader) identities() Identities {
 func webAddress(text string) (*url.URL, bool) {
 	u, err := url.Parse(text)
 	return u, err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && u.Fragment == ""
+}
+
+// address complains of an endpoint that is none.
+func (r *reader) address(name, value string) {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+		r.bad(name, redactUser(value), "is no http(s) address", "set https://host or http://host:port, without credentials")
+	}
 }
 
 func (r *reader) text(name, fallback string) string {

@@ -51,6 +51,11 @@ func (s *Source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Section reads a piece of the file, for sending what Read has digested. It may be used beside Read.
+func (s *Source) Section(offset, length int64) *io.SectionReader {
+	return io.NewSectionReader(s.f, offset, length)
+}
+
 // Unchanged returns ErrCorrupt when the file was written to, replaced or removed since it was opened.
 func (s *Source) Unchanged() error {
 	for _, stat := range []func() (os.FileInfo, error){s.f.Stat, func() (os.FileInfo, error) { return os.Stat(s.file.Path) }} {

@@ -4,6 +4,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -21,10 +22,20 @@ var (
 	ErrHostKey = errors.New("host key not trusted")
 	// ErrFull: no space or quota left.
 	ErrFull = errors.New("store is full")
-	// ErrNoBucket: the bucket or folder that the settings name does not exist and is not ours to create.
-	ErrNoBucket = errors.New("no such bucket")
+	// ErrNoBucket: the bucket or folder that the settings name does not exist, or its disk is not mounted, and is not ours to create.
+	ErrNoBucket = errors.New("no such bucket or folder")
 	// ErrRefused: the store answered that it will not do this, for a reason that no repetition cures.
 	ErrRefused = errors.New("request refused")
+	// ErrRegion: the bucket lies in another region than the settings name. An ErrRefused.
+	ErrRegion = fmt.Errorf("%w: wrong region", ErrRefused)
+	// ErrCertificate: the server's TLS certificate is signed by nobody whom this host trusts, expired, or another host's. An ErrRefused.
+	ErrCertificate = fmt.Errorf("%w: certificate not trusted", ErrRefused)
+	// ErrTooLarge: the store cannot keep a file of this size, whatever its free space. Nothing was sent. An ErrRefused.
+	ErrTooLarge = fmt.Errorf("%w: too large", ErrRefused)
+	// ErrClock: this host's clock and the store's differ by more than signatures, or ages of sets, can bear. An ErrDenied.
+	ErrClock = fmt.Errorf("%w: clocks differ", ErrDenied)
+	// ErrNoDelete: all is well, but we may not delete. Sets can be stored and never pruned by us. An ErrDenied.
+	ErrNoDelete = fmt.Errorf("%w: no permission to delete", ErrDenied)
 	// ErrStalled: no byte moved for longer than the store's stall limit.
 	ErrStalled = errors.New("no bytes moved")
 )
@@ -48,13 +59,14 @@ type Object struct {
 // Methods may be called again after any failure, by another process too; they do not retry by themselves beyond what one
 // stream needs. No error text and no process argument holds a secret.
 type Store interface {
-	// Kind is the setting's word for it: "dir", "rsync", "r2".
+	// Kind is the setting's word for it: "dir", "rsync", "r2", "s3".
 	Kind() string
 
 	// Location says where it is, for people: "ubuntu@host:~/canton-backups/mainnet", "r2://bucket/prefix". No secret.
 	Location() string
 
-	// Check proves that the store can be reached, listed and written, without leaving anything behind.
+	// Check proves that the store can be reached, listed, read and written, without leaving anything behind. ErrNoDelete, and one
+	// small hidden object left behind, when all of this is so but the last: callers treat it as a warning, for backups work.
 	Check(ctx context.Context) error
 
 	// Put makes the file's whole content visible under name, or nothing at all: a reader, a killed process, a cut line and

@@ -24,10 +24,17 @@ import (
 type Config struct {
 	Path  string // absolute; created with its parents when absent
 	Owner string // node's name; marks partial files, so that Sweep spares those of others
+	// Foreign: the folder is on a disk or share that may not be mounted. It is never created, a missing one is ErrNoBucket, and so
+	// is one below a mount point of /etc/fstab where nothing is mounted: else the disk below would be filled in silence.
+	Foreign bool
 }
 
 // Store is a folder.
-type Store struct{ cfg Config }
+type Store struct {
+	cfg Config
+	// files that name the mount points there should be, and those there are
+	fstab, mounts string
+}
 
 var _ store.Store = (*Store)(nil)
 
@@ -42,7 +49,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open dir store: %w", err)
 	}
 	cfg.Path = filepath.Clean(cfg.Path)
-	return &Store{cfg: cfg}, nil
+	return &Store{cfg: cfg, fstab: "/etc/fstab", mounts: "/proc/self/mounts"}, nil
 }
 
 // Kind implements store.Store.
@@ -75,7 +82,7 @@ func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	}
 }
 
-// Check implements store.Store. It creates the folder when absent: the folder is ours to create.
+// Check implements store.Store. It creates the folder when absent, unless it is on a foreign disk.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return fmt.Errorf("check folder %s: %w", s.cfg.Path, typed(err))
@@ -87,7 +94,7 @@ func (s *Store) check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.makeFolder(); err != nil {
+	if err := s.enter(); err != nil {
 		return err
 	}
 	if _, err := os.ReadDir(s.cfg.Path); err != nil {
@@ -115,6 +122,11 @@ func (s *Store) open(ctx context.Context, name string, offset int64) (io.ReadClo
 		return nil, err
 	}
 	// Only regular files are objects: no link is followed, and a pipe does not block.
+	if s.cfg.Foreign {
+		if err := s.enter(); err != nil {
+			return nil, err
+		}
+	}
 	f, err := os.OpenFile(s.Path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 		return nil, store.ErrNotFound
@@ -179,6 +191,11 @@ func (s *Store) each(ctx context.Context, visit func(name string, size int64)) e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.cfg.Foreign {
+		if err := s.enter(); err != nil {
+			return err
+		}
+	}
 	entries, err := os.ReadDir(s.cfg.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -206,6 +223,11 @@ func (s *Store) each(ctx context.Context, visit func(name string, size int64)) e
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := errors.Join(ctx.Err(), store.CheckName(name)); err != nil {
 		return fmt.Errorf("delete %q: %w", name, err)
+	}
+	if s.cfg.Foreign {
+		if err := s.enter(); err != nil {
+			return fmt.Errorf("delete %q: %w", name, typed(err))
+		}
 	}
 	return s.remove(name)
 }
@@ -244,8 +266,6 @@ func (s *Store) Sweep(ctx context.Context) ([]string, error) {
 	return removed, nil
 }
 
-func (s *Store) makeFolder() error { return os.MkdirAll(s.cfg.Path, 0o700) }
-
 // createPartial makes an empty file that only this attempt writes to: an attempt that lost its worker may still run beside
 // its successor.
 func (s *Store) createPartial(name string) (*os.File, error) {
@@ -260,6 +280,8 @@ func (s *Store) createPartial(name string) (*os.File, error) {
 // typed adds the store's word for the system's error.
 func typed(err error) error {
 	switch {
+	case errors.Is(err, unix.ESTALE), errors.Is(err, unix.EHOSTDOWN), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOTCONN):
+		return fmt.Errorf("%w: %w; mount the disk or share again", store.ErrNoBucket, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w: %w; free space there or point the setting elsewhere", store.ErrFull, err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.EROFS):

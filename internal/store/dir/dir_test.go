@@ -21,9 +21,20 @@ import (
 const slowSize = 5<<20 + 3
 
 func TestStore_Contract(t *testing.T) {
+	t.Run("our own folder", func(t *testing.T) { contract(t, false) })
+	t.Run("a folder on a foreign disk", func(t *testing.T) { contract(t, true) })
+}
+
+func contract(t *testing.T, foreignDisk bool) {
 	storetest.Run(t, func(t *testing.T) *storetest.Place {
 		folder := filepath.Join(t.TempDir(), "it's a folder", "mainnet")
 		own, foreign := open(t, folder, "node.1"), open(t, folder, "node")
+		if foreignDisk {
+			require.NoError(t, os.MkdirAll(folder, 0o700))
+			var err error
+			own, err = dir.New(dir.Config{Path: folder, Owner: "node.1", Foreign: true})
+			require.NoError(t, err)
+		}
 		return &storetest.Place{
 			Store: own, Foreign: foreign, Slow: own, SlowForeign: foreign, SlowSize: slowSize,
 			Abandon: func(t *testing.T, slow store.Store, name string, file store.File) {

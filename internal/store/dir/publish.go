@@ -32,14 +32,14 @@ func (s *Store) put(ctx context.Context, name string, file store.File, progress 
 	if err := errors.Join(ctx.Err(), store.CheckName(name)); err != nil {
 		return err
 	}
+	if err := s.enter(); err != nil {
+		return err
+	}
 	switch err := s.holds(ctx, name, file); {
 	case err == nil:
 		progress(file.Size)
 		return nil
 	case !errors.Is(err, store.ErrNotFound):
-		return err
-	}
-	if err := s.makeFolder(); err != nil {
 		return err
 	}
 	source, err := store.OpenSource(file)
@@ -97,7 +97,7 @@ func (s *Store) adopt(ctx context.Context, file store.File, name string) error {
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	if err := s.makeFolder(); err != nil {
+	if err := s.enter(); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(file.Path, os.O_RDWR, 0)

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,21 +22,28 @@ func typed(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%w: %w", ended, err)
 	}
-	for _, known := range []error{store.ErrCorrupt, store.ErrExists, store.ErrNotFound} {
+	for _, known := range []error{store.ErrCorrupt, store.ErrExists, store.ErrNotFound, store.ErrTooLarge, store.ErrClock} {
 		if errors.Is(err, known) {
 			return err
 		}
 	}
-	status := statusOf(err)
+	status, operation := statusOf(err), operationOf(err)
 	var api smithy.APIError
+	var none *noKeys
 	if errors.As(err, &api) {
 		err = &answer{err, api, status}
 	}
 	switch {
+	case errors.As(err, &none):
+		return fmt.Errorf("%w: %w", store.ErrDenied, none)
+	case distrusted(err):
+		return fmt.Errorf("%w: %w; for a server of your own, set S3_CA_FILE to the certificate of its authority", store.ErrCertificate, err)
+	case hasCode(err, "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "MovedPermanently"), bucketRegion(err) != "":
+		return fmt.Errorf("%w: %w; set S3_REGION to the bucket's%s", store.ErrRegion, err, bucketRegion(err))
 	case errors.Is(err, store.ErrStalled):
 		return fmt.Errorf("%w; look at the network; the next Put goes on from here", err)
 	case hasCode(err, "RequestTimeTooSkewed"):
-		return fmt.Errorf("%w: %w; set this host's clock (timedatectl)", store.ErrDenied, err)
+		return fmt.Errorf("%w: %w; set this host's clock (timedatectl)", store.ErrClock, err)
 	case hasCode(err, "QuotaExceeded", "StorageFull", "XMinioStorageFull", "InsufficientCapacity"), status == http.StatusInsufficientStorage:
 		return fmt.Errorf("%w: %w; raise the quota or lower the retention", store.ErrFull, err)
 	case hasCode(err, "NoSuchBucket"):
@@ -44,7 +52,7 @@ func typed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
 	case hasCode(err, "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
 		status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return fmt.Errorf("%w: %w; check key id and secret key, and that they may list, read, write and delete here", store.ErrDenied, err)
+		return fmt.Errorf("%w: %w; %s", store.ErrDenied, err, permit(err, operation))
 	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		return fmt.Errorf("server is busy and asks for a slower pace: %w", err)
 	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
@@ -69,6 +77,42 @@ func (a *answer) Unwrap() error { return a.error }
 func hasCode(err error, codes ...string) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
+}
+
+// permit is the fix for a refusal: a key that the server does not know, or the operation that a known key lacks.
+func permit(err error, operation string) string {
+	if operation == "" || hasCode(err, "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken") {
+		return "check key id and secret key, and that they may list, read, write and delete here"
+	}
+	return "let this key do " + operation + " here, as it must list, read, write and delete"
+}
+
+// operationOf is the SDK's word for what was asked of the server, such as PutObject.
+func operationOf(err error) string {
+	var operation *smithy.OperationError
+	if errors.As(err, &operation) {
+		return operation.Operation()
+	}
+	return ""
+}
+
+// distrusted reports that the server's certificate did not prove what it should.
+func distrusted(err error) bool {
+	var verification *tls.CertificateVerificationError
+	return errors.As(err, &verification)
+}
+
+// bucketRegion is where a server says that the bucket is, with a word before it, or "". Answers to other refusals name the region too.
+func bucketRegion(err error) string {
+	var response *awshttp.ResponseError
+	if !errors.As(err, &response) || response.Response == nil {
+		return ""
+	}
+	region := response.Response.Header.Get("X-Amz-Bucket-Region")
+	if status := response.HTTPStatusCode(); region == "" || status != http.StatusMovedPermanently && status != http.StatusTemporaryRedirect {
+		return ""
+	}
+	return ", " + region
 }
 
 // statusOf is the HTTP status of the last answer, or 0.

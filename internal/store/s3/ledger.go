@@ -33,9 +33,13 @@ const maxLedger = 64 << 10
 // beginUpload resumes the upload that an interrupted Put of the same content left, with the parts that are at the server, or
 // begins a new one.
 func (s *Store) beginUpload(ctx context.Context, name string, file store.File) (upload, map[int32]types.Part, error) {
+	partSize, err := partSizeFor(file.Size, s.cfg.PartSize, int64(s.cfg.MaxParts))
+	if err != nil {
+		return upload{}, nil, err
+	}
 	ledger := store.PartialName(s.cfg.Owner, file.SHA256[:12], name)
 	up, err := s.readLedger(ctx, ledger)
-	if err == nil && up.Name == name && up.SHA256 == file.SHA256 && up.PartSize == partSizeFor(file.Size, up.PartSize) {
+	if err == nil && up.Name == name && up.SHA256 == file.SHA256 && s.fits(file.Size, up.PartSize) {
 		there, err := s.listParts(ctx, up)
 		if err == nil || !hasCode(err, "NoSuchUpload") {
 			return up, there, err
@@ -43,9 +47,7 @@ func (s *Store) beginUpload(ctx context.Context, name string, file store.File) (
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return upload{}, nil, err
 	}
-	partSize := partSizeFor(file.Size, s.cfg.PartSize)
-	made, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: s.bucket(), Key: s.key(name), Metadata: metadata(file, partSize)})
+	made, err := s.client.CreateMultipartUpload(ctx, s.multipart(name, file, partSize))
 	if err != nil {
 		return upload{}, nil, fmt.Errorf("begin upload: %w", err)
 	}
@@ -59,6 +61,11 @@ func (s *Store) beginUpload(ctx context.Context, name string, file store.File) (
 		return upload{}, nil, fmt.Errorf("record upload: %w", err)
 	}
 	return up, nil, nil
+}
+
+// fits reports whether parts of the size that an earlier Put chose hold the file.
+func (s *Store) fits(size, partSize int64) bool {
+	return (size+partSize-1)/partSize <= int64(s.cfg.MaxParts)
 }
 
 // readLedger returns ErrNotFound when there is no record, and an empty upload when it is none that we can read.
@@ -142,8 +149,9 @@ func (s *Store) sweep(ctx context.Context) (swept []string, err error) {
 }
 
 func (s *Store) putSmall(ctx context.Context, name string, content []byte) error {
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: s.bucket(), Key: s.key(name), Body: bytes.NewReader(content), ContentMD5: base64MD5(md5.Sum(content))})
+	input := &s3.PutObjectInput{Bucket: s.bucket(), Key: s.key(name), Body: bytes.NewReader(content), ContentMD5: base64MD5(md5.Sum(content))}
+	input.ServerSideEncryption, input.SSEKMSKeyId = s.encryption() // a bucket may refuse what is not encrypted
+	_, err := s.client.PutObject(ctx, input)
 	return err
 }
 

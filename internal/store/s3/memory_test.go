@@ -16,7 +16,7 @@ import (
 func TestPut_MemoryDoesNotGrowWithTheFile(t *testing.T) {
 	server := s3server.Start(t)
 	cfg := config(server, server.Addr, "node")
-	cfg.PartSize = 8 << 20
+	cfg.PartSize = 64 << 20 // more than may be in memory
 	s := open(t, cfg)
 	peak := func(name string, size int64) uint64 {
 		file := storetest.File(t, size)

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -17,13 +16,17 @@ import (
 	"canton-backup/internal/store"
 )
 
-// partSizeFor raises the wanted part size, by whole MiB, until 10,000 parts hold size bytes.
-func partSizeFor(size, want int64) int64 {
-	need := (size + maxParts - 1) / maxParts
+// partSizeFor raises the wanted part size, by whole MiB, until so many parts hold size bytes. ErrTooLarge when none may be that large.
+func partSizeFor(size, want, parts int64) (int64, error) {
+	need := (size + parts - 1) / parts
 	if need <= want {
-		return want
+		return want, nil
 	}
-	return (need + mebibyte - 1) / mebibyte * mebibyte
+	if need > maxPartSize {
+		return 0, fmt.Errorf("%w: %d bytes do not fit into %d parts of 5 GiB; raise S3_MAX_PARTS if the server allows it",
+			store.ErrTooLarge, size, parts)
+	}
+	return (need + mebibyte - 1) / mebibyte * mebibyte, nil
 }
 
 // transfer is one multipart upload under way.
@@ -46,7 +49,7 @@ func (s *Store) putParts(ctx context.Context, name string, file store.File, sour
 	}
 	count := (file.Size + up.PartSize - 1) / up.PartSize
 	t := &transfer{Store: s, upload: up, size: file.Size, there: there, parts: make([]types.CompletedPart, count), progress: progress}
-	sums, err := t.sendAll(ctx, file, source)
+	sums, err := t.sendAll(ctx, source)
 	if err == nil {
 		err = source.Verify()
 	}
@@ -63,7 +66,8 @@ func (s *Store) putParts(ctx context.Context, name string, file store.File, sour
 		}
 		switch held := s.holds(ctx, name, file); {
 		case held == nil:
-			return s.endUpload(ctx, up)
+			_ = s.endUpload(ctx, up) // the object is whole: what stays, Sweep takes
+			return nil
 		case errors.Is(held, store.ErrNotFound):
 			return err
 		default:
@@ -89,51 +93,61 @@ func (t *transfer) giveUp(ctx context.Context, cause error) error {
 	return cause
 }
 
-// sendAll reads the source once from front to end, so that every digest is over the same bytes, into as many buffers as parts
-// may be under way. It returns the parts' MD5s, joined.
-func (t *transfer) sendAll(ctx context.Context, file store.File, source *store.Source) ([]byte, error) {
-	buffers := make(chan []byte, t.cfg.Concurrency)
-	for range min(t.cfg.Concurrency, len(t.parts)) {
-		buffers <- make([]byte, t.upload.PartSize)
-	}
+// sendAll reads the source once from front to end, which makes every digest over the same bytes, and sends each part from the file
+// once its MD5 is known: the server compares what arrives with that. No part is held in memory, however large. It returns the parts'
+// MD5s, joined.
+func (t *transfer) sendAll(ctx context.Context, source *store.Source) ([]byte, error) {
 	var sums []byte
 	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(t.cfg.Concurrency)
 	for i := range t.parts {
-		var buf []byte
-		select {
-		case buf = <-buffers:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		number := int32(i + 1)
-		content := buf[:min(t.upload.PartSize, file.Size-int64(i)*t.upload.PartSize)]
-		if err := readFull(source, content); err != nil {
+		number, offset := int32(i+1), int64(i)*t.upload.PartSize
+		length := min(t.upload.PartSize, t.size-offset)
+		sum, err := nextMD5(ctx, source, length)
+		if err != nil {
 			group.Go(func() error { return err })
 			break
 		}
-		sum := md5.Sum(content)
 		sums = append(sums, sum[:]...)
-		if part, ok := t.there[number]; ok && aws.ToInt64(part.Size) == int64(len(content)) && etag(part.ETag) == hex.EncodeToString(sum[:]) {
-			t.done(number, part.ETag, int64(len(content)))
-			buffers <- buf
+		if part, ok := t.there[number]; ok && aws.ToInt64(part.Size) == length && etag(part.ETag) == hex.EncodeToString(sum[:]) {
+			t.done(number, part.ETag, length)
 			continue
 		}
 		group.Go(func() error {
 			got, err := t.client.UploadPart(ctx, &s3.UploadPartInput{
 				Bucket: t.bucket(), Key: t.key(t.upload.Name), UploadId: aws.String(t.upload.ID), PartNumber: aws.Int32(number),
-				Body: bytes.NewReader(content), ContentMD5: base64MD5(sum),
+				Body: source.Section(offset, length), ContentMD5: base64MD5(sum),
 			})
 			if err != nil {
 				return fmt.Errorf("send part %d of %d: %w", number, len(t.parts), err)
 			}
-			t.done(number, got.ETag, int64(len(content)))
-			buffers <- buf
+			t.done(number, got.ETag, length)
 			return nil
 		})
 	}
-	return sums, group.Wait()
+	err := group.Wait()
+	if changed := source.Unchanged(); err != nil && changed != nil {
+		err = changed // what was sent was not what was digested
+	}
+	return sums, err
+}
+
+// nextMD5 digests the next length bytes of the source. One that ends early was changed.
+func nextMD5(ctx context.Context, source *store.Source, length int64) (sum [md5.Size]byte, err error) {
+	h := md5.New()
+	buf := make([]byte, min(length, mebibyte))
+	for left := length; left > 0; left -= int64(len(buf)) {
+		if err := ctx.Err(); err != nil {
+			return sum, err
+		}
+		buf = buf[:min(left, int64(len(buf)))]
+		if err := readFull(source, buf); err != nil {
+			return sum, err
+		}
+		h.Write(buf)
+	}
+	h.Sum(sum[:0])
+	return sum, nil
 }
 
 // done records a part that is at the server. It returns after progress did: the next read of the source comes later.

@@ -12,9 +12,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"canton-backup/internal/store"
 )
@@ -68,10 +70,9 @@ func (s *Store) putWhole(ctx context.Context, name string, file store.File, sour
 	}
 	sum := md5.Sum(content)
 	put := func(ifNoneMatch *string) error {
-		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: s.bucket(), Key: s.key(name), Body: bytes.NewReader(content), ContentMD5: base64MD5(sum),
-			Metadata: metadata(file, 0), IfNoneMatch: ifNoneMatch,
-		})
+		input := s.whole(name, file)
+		input.Body, input.ContentMD5, input.IfNoneMatch = bytes.NewReader(content), base64MD5(sum), ifNoneMatch
+		_, err := s.client.PutObject(ctx, input)
 		return err
 	}
 	err := put(aws.String("*"))
@@ -105,6 +106,36 @@ func metadata(file store.File, partSize int64) map[string]string {
 		m[metaPartSize] = strconv.FormatInt(partSize, 10)
 	}
 	return m
+}
+
+// whole is the request for an object of one piece, with what the settings ask for every object.
+func (s *Store) whole(name string, file store.File) *s3.PutObjectInput {
+	input := &s3.PutObjectInput{Bucket: s.bucket(), Key: s.key(name), Metadata: metadata(file, 0), StorageClass: types.StorageClass(s.cfg.StorageClass)}
+	input.ServerSideEncryption, input.SSEKMSKeyId = s.encryption()
+	input.ObjectLockMode, input.ObjectLockRetainUntilDate = s.lock()
+	return input
+}
+
+// multipart is the same for an object in parts.
+func (s *Store) multipart(name string, file store.File, partSize int64) *s3.CreateMultipartUploadInput {
+	input := &s3.CreateMultipartUploadInput{Bucket: s.bucket(), Key: s.key(name), Metadata: metadata(file, partSize), StorageClass: types.StorageClass(s.cfg.StorageClass)}
+	input.ServerSideEncryption, input.SSEKMSKeyId = s.encryption()
+	input.ObjectLockMode, input.ObjectLockRetainUntilDate = s.lock()
+	return input
+}
+
+func (s *Store) encryption() (types.ServerSideEncryption, *string) {
+	if s.cfg.KMSKey == "" {
+		return types.ServerSideEncryption(s.cfg.SSE), nil
+	}
+	return types.ServerSideEncryption(s.cfg.SSE), aws.String(s.cfg.KMSKey)
+}
+
+func (s *Store) lock() (types.ObjectLockMode, *time.Time) {
+	if s.cfg.LockFor == 0 {
+		return "", nil
+	}
+	return types.ObjectLockModeGovernance, aws.Time(time.Now().Add(s.cfg.LockFor))
 }
 
 func base64MD5(sum [md5.Size]byte) *string {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -23,12 +22,13 @@ import (
 	"canton-backup/internal/store"
 )
 
-// Limits and defaults. A server takes at most 10,000 parts of equal length (R2 insists on equal), each of 5 MiB or more.
+// Limits and defaults. A server takes at most 10,000 parts of equal length (R2 insists on equal), each of 5 MiB to 5 GiB.
 const (
-	maxParts    = 10_000
 	minPartSize = 5 << 20
+	maxPartSize = 5 << 30
 	mebibyte    = 1 << 20
 
+	DefaultMaxParts    = 10_000
 	DefaultPartSize    = 16 << 20
 	DefaultConcurrency = 2
 	DefaultStallAfter  = 2 * time.Minute
@@ -36,18 +36,26 @@ const (
 	DefaultMaxBackoff  = 20 * time.Second
 )
 
-// Config names the bucket. Memory needed for a Put is Concurrency times the part size.
+// Config names the bucket and how objects are kept there.
 type Config struct {
-	Kind        string        // "r2" or "s3"; "" is "r2"
-	Endpoint    string        // URL; "" means AWS by region
-	Region      string        // "" is "auto", R2's only region
-	Bucket      string        // never created by us
-	Prefix      string        // folder in the bucket, or ""
-	AccessKey   string        // key id
-	SecretKey   secret.String //
-	VirtualHost bool          // bucket in the host name instead of the path, for endpoints that want it
-	Owner       string        // node's name; marks unfinished uploads, so that Sweep spares those of others
-	PartSize    int64         // bytes; 0 is DefaultPartSize; raised for files that would need more than 10,000 parts
+	Kind      string        // "r2" or "s3"; "" is "r2"
+	Endpoint  string        // URL; "" means AWS by region
+	Region    string        // "" is "auto", R2's only region
+	Bucket    string        // never created by us
+	Prefix    string        // folder in the bucket, or ""
+	PathStyle bool          // bucket in the path instead of the host name
+	AccessKey string        // key id; for s3 both keys may be empty: the SDK's own chain (environment, profile, role)
+	SecretKey secret.String //
+	CAFile    string        // PEM with authorities to trust beside the host's, or ""
+	Owner     string        // node's name; marks unfinished uploads, so that Sweep spares those of others
+
+	StorageClass string        // "" is the bucket's own
+	SSE          string        // "AES256", "aws:kms", or "": the bucket's own
+	KMSKey       string        // for "aws:kms"; "" is the account's own
+	LockFor      time.Duration // object lock of what is put, in governance mode; 0 is none
+
+	PartSize    int64         // bytes; 0 is DefaultPartSize; raised for files that would need more than MaxParts
+	MaxParts    int           // 0 is DefaultMaxParts
 	Concurrency int           // parts under way at once; 0 is DefaultConcurrency
 	StallAfter  time.Duration // no byte moved on a connection for so long is ErrStalled; 0 is DefaultStallAfter
 	Attempts    int           // tries of one request against 429, 5xx and cut lines; 0 is DefaultAttempts
@@ -65,11 +73,12 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// New checks the settings. It connects to nothing.
+// New checks the settings and reads CAFile. It connects to nothing.
 func New(cfg Config) (*Store, error) {
 	setDefault(&cfg.Kind, "r2")
 	setDefault(&cfg.Region, "auto")
 	setDefault(&cfg.PartSize, DefaultPartSize)
+	setDefault(&cfg.MaxParts, DefaultMaxParts)
 	setDefault(&cfg.Concurrency, DefaultConcurrency)
 	setDefault(&cfg.StallAfter, DefaultStallAfter)
 	setDefault(&cfg.Attempts, DefaultAttempts)
@@ -80,11 +89,19 @@ func New(cfg Config) (*Store, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("open s3 store: %w", err)
 	}
+	keys, err := cfg.keys()
+	if err != nil {
+		return nil, fmt.Errorf("open s3 store: %w", err)
+	}
+	authorities, err := authorities(cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("open s3 store: %w", err)
+	}
 	options := s3.Options{
 		Region:       cfg.Region,
-		Credentials:  credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey.Reveal(), ""),
-		UsePathStyle: cfg.Endpoint != "" && !cfg.VirtualHost,
-		HTTPClient:   newHTTPClient(cfg.StallAfter),
+		Credentials:  keys,
+		UsePathStyle: cfg.PathStyle,
+		HTTPClient:   newHTTPClient(cfg.StallAfter, authorities),
 		Retryer:      newRetryer(cfg.Attempts, cfg.MaxBackoff),
 		// The SDK's default checksums travel as trailers, which R2 and many other servers refuse.
 		RequestChecksumCalculation:                aws.RequestChecksumCalculationWhenRequired,
@@ -120,17 +137,22 @@ func (c Config) check() error {
 	if c.Bucket == "" || strings.Contains(c.Bucket, "/") {
 		bad("bucket %q is no bucket name", c.Bucket)
 	}
-	if c.AccessKey == "" {
-		bad("access key is empty")
-	}
-	if c.SecretKey.Empty() {
-		bad("secret key is empty")
+	if chain := c.Kind == "s3" && c.AccessKey == "" && c.SecretKey.Empty(); !chain {
+		if c.AccessKey == "" {
+			bad("access key is empty")
+		}
+		if c.SecretKey.Empty() {
+			bad("secret key is empty")
+		}
 	}
 	if c.PartSize < minPartSize {
 		bad("part size %d is below %d bytes", c.PartSize, minPartSize)
 	}
-	if c.Concurrency < 1 || c.Attempts < 1 || c.StallAfter < 0 || c.MaxBackoff < 0 {
-		bad("concurrency, attempts and times must be positive")
+	if c.MaxParts > DefaultMaxParts {
+		bad("%d parts are more than the %d that S3 allows", c.MaxParts, DefaultMaxParts)
+	}
+	if c.MaxParts < 1 || c.Concurrency < 1 || c.Attempts < 1 || c.StallAfter < 0 || c.MaxBackoff < 0 || c.LockFor < 0 {
+		bad("parts, concurrency, attempts and times must be positive")
 	}
 	return errors.Join(append(errs, store.CheckOwner(c.Owner))...)
 }

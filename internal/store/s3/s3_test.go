@@ -28,7 +28,7 @@ const (
 // config is what tests share: small parts, quick retries.
 func config(server *s3server.Server, addr, owner string) s3.Config {
 	return s3.Config{
-		Kind: "s3", Endpoint: "http://" + addr, Region: "auto", Bucket: server.Bucket, Prefix: prefix,
+		Kind: "s3", Endpoint: "http://" + addr, Region: "auto", Bucket: server.Bucket, Prefix: prefix, PathStyle: true,
 		AccessKey: server.AccessKey, SecretKey: server.SecretKey, Owner: owner, PartSize: partSize, MaxBackoff: 50 * time.Millisecond,
 	}
 }

@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +20,7 @@ import (
 
 // newHTTPClient makes a client whose connections fail with ErrStalled when no byte moved in either direction for stall. A
 // time limit for the whole request would not do: a part of a large file on a slow line may rightly take an hour.
-func newHTTPClient(stall time.Duration) *http.Client {
+func newHTTPClient(stall time.Duration, authorities *x509.CertPool) *http.Client {
 	dialer := &net.Dialer{Timeout: min(30*time.Second, stall), KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -32,6 +34,7 @@ func newHTTPClient(stall time.Duration) *http.Client {
 			}
 			return conn, nil
 		},
+		TLSClientConfig:     &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 		MaxIdleConnsPerHost: 8,
 		// Shorter than stall: otherwise a request could take an idle connection at the moment its deadline passes.
 		IdleConnTimeout:       min(30*time.Second, stall/2),
@@ -106,14 +109,15 @@ func (c *watchedConn) typed(err error) error {
 }
 
 // newRetryer retries one request against throttling, server errors and cut lines, pausing longer each time. A stall is
-// not retried: it took its time already, and the next Put goes on where this one stopped.
+// not retried: it took its time already, and the next Put goes on where this one stopped. Nor is what no repetition cures: a
+// certificate that we do not trust, and keys that are not there.
 func newRetryer(attempts int, maxBackoff time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = maxBackoff
 		first := []retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if errors.Is(err, store.ErrStalled) {
+				if errors.Is(err, store.ErrStalled) || errors.Is(err, store.ErrDenied) || distrusted(err) {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary

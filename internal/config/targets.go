@@ -1,0 +1,121 @@
+package config
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"canton-backup/internal/secret"
+)
+
+var (
+	regionPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
+	classPattern  = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_-]*$`)
+)
+
+// archives are storage classes whose objects cannot be read when we want to: neither after an upload nor for a restore.
+var archives = []string{"GLACIER", "DEEP_ARCHIVE"}
+
+func (r *reader) s3(node Node) S3Settings {
+	s := S3Settings{
+		Endpoint:       r.text("S3_ENDPOINT", ""),
+		Bucket:         r.required("S3_BUCKET", "set the bucket's name"),
+		Prefix:         r.text("S3_PREFIX", node.Network+"/"+node.Name), // one bucket may serve several nodes
+		AccessKey:      secret.New(r.text("S3_ACCESS_KEY", "")),
+		SecretKey:      secret.New(r.text("S3_SECRET_KEY", "")),
+		StorageClass:   strings.ToUpper(r.text("S3_STORAGE_CLASS", "")),
+		SSE:            r.text("S3_SSE", ""),
+		KMSKey:         r.text("S3_SSE_KMS_KEY", ""),
+		ObjectLockDays: r.number("S3_OBJECT_LOCK_DAYS", 0, 0, 36500),
+		MaxParts:       r.number("S3_MAX_PARTS", 10000, 1, 10000),
+		CAFile:         r.path("S3_CA_FILE", ""),
+	}
+	s.PathStyle = r.truth("S3_PATH_STYLE", s.Endpoint != "")
+	if s.Endpoint != "" {
+		r.address("S3_ENDPOINT", s.Endpoint)
+		s.Region = r.text("S3_REGION", "us-east-1") // what servers that know no regions go by
+	} else {
+		s.Region = r.required("S3_REGION", "set the bucket's region, e.g. eu-central-1, or S3_ENDPOINT for a server that is not AWS")
+	}
+	if s.Region != "" && !regionPattern.MatchString(s.Region) {
+		r.bad("S3_REGION", s.Region, "is no region", "use a name like eu-central-1")
+	}
+	// Servers of one's own allow names that AWS does not.
+	if s.Bucket != "" && !bucketPattern.MatchString(strings.ToLower(strings.ReplaceAll(s.Bucket, "_", "-"))) {
+		r.bad("S3_BUCKET", misplaced, "is no bucket name", "use the name alone, 3 to 63 letters, digits, dots and dashes")
+	}
+	if strings.ContainsFunc(s.Prefix, func(c rune) bool { return c < ' ' }) || slices.Contains(strings.Split(s.Prefix, "/"), "..") {
+		r.bad("S3_PREFIX", s.Prefix, "is no folder in a bucket", "use names with slashes between them")
+	}
+	switch {
+	case s.AccessKey.Empty() && !s.SecretKey.Empty():
+		r.missing("S3_ACCESS_KEY", "set it, or leave S3_SECRET_KEY out too, for AWS's own ways to find keys")
+	case !s.AccessKey.Empty() && s.SecretKey.Empty():
+		r.missing("S3_SECRET_KEY", "set it, or leave S3_ACCESS_KEY out too, for AWS's own ways to find keys")
+	}
+	r.s3Storage(s)
+	return s
+}
+
+func (r *reader) s3Storage(s S3Settings) {
+	if s.StorageClass != "" && !classPattern.MatchString(s.StorageClass) {
+		r.bad("S3_STORAGE_CLASS", misplaced, "is no storage class", "use a word like STANDARD_IA")
+	}
+	if slices.Contains(archives, s.StorageClass) {
+		r.bad("S3_STORAGE_CLASS", s.StorageClass, "is an archive: what was stored could not be read back", "use STANDARD_IA or GLACIER_IR")
+	}
+	if s.SSE != "" && s.SSE != "AES256" && s.SSE != "aws:kms" {
+		r.bad("S3_SSE", s.SSE, "is not known", "use AES256 or aws:kms")
+	}
+	if s.KMSKey != "" && s.SSE != "aws:kms" {
+		r.bad("S3_SSE_KMS_KEY", s.KMSKey, "is for S3_SSE=aws:kms alone", "set S3_SSE=aws:kms, or leave the key out")
+	}
+	if s.CAFile != "" && !exists(s.CAFile) {
+		r.bad("S3_CA_FILE", s.CAFile, "there is no such file", "copy the server's certificate, or its authority's, there (PEM)")
+	}
+}
+
+// dir keeps target and local sets apart: each would take the other's for its own, and a prune of one delete both.
+func (r *reader) dir(backupDir string) DirSettings {
+	if r.required("DIR_PATH", "set a folder on another disk or share, e.g. /mnt/backup/canton") == "" {
+		return DirSettings{}
+	}
+	s := DirSettings{Path: r.path("DIR_PATH", "")}
+	target, local := resolved(s.Path), resolved(backupDir)
+	if inside(target, local) || inside(local, target) {
+		r.bad("DIR_PATH", s.Path, "lies inside BACKUP_DIR ("+backupDir+"), or the reverse", "set a folder on another disk")
+	}
+	return s
+}
+
+// inside reports whether path is folder or lies below it.
+func inside(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// resolved follows the links of as much of the path as exists.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(path); parent != path {
+		return filepath.Join(resolved(parent), filepath.Base(path))
+	}
+	return path
+}
+
+func (r *reader) truth(name string, fallback bool) bool {
+	switch raw := strings.ToLower(r.text(name, "")); raw {
+	case "":
+		return fallback
+	case "true", "yes", "on", "1":
+		return true
+	case "false", "no", "off", "0":
+		return false
+	default:
+		r.bad(name, raw, "is neither yes nor no", "use true or false")
+		return fallback
+	}
+}
