@@ -13,6 +13,7 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/restore"
+	"canton-backup/internal/store"
 )
 
 // Node looks at the node before anything is done to it.
@@ -89,7 +90,11 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 			return Plan{}, err
 		}
 		plan.Targets = append(plan.Targets, Target{Kind: kind, Location: target.Location()})
-		if err := target.Check(ctx); err != nil && ctx.Err() == nil {
+		switch err := target.Check(ctx); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, store.ErrNoDelete):
+			plan.Warnings = append(plan.Warnings, err.Error())
+		default:
 			plan.Warnings = append(plan.Warnings, fmt.Sprintf("%s does not answer: %v", target.Location(), err))
 		}
 	}

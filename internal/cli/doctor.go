@@ -17,6 +17,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/store"
 )
 
 // finding is one line of `doctor`; with --json this is the contract.
@@ -156,7 +157,12 @@ func (d *doctor) stores(ctx context.Context, s config.Settings) {
 			d.check("target "+string(kind), err, "")
 			continue
 		}
-		d.check("target "+string(kind), target.Check(ctx), target.Location())
+		err = target.Check(ctx)
+		if errors.Is(err, store.ErrNoDelete) {
+			d.add("target "+string(kind), warning, err.Error(), "")
+			continue
+		}
+		d.check("target "+string(kind), err, target.Location())
 	}
 }
 

@@ -27,6 +27,9 @@ func typed(ctx context.Context, err error) error {
 			return err
 		}
 	}
+	if errors.Is(err, store.ErrNoDelete) {
+		return fmt.Errorf("%w; nothing is pruned there by us: let the bucket's own rules do it, or let this key delete", err)
+	}
 	status, operation := statusOf(err), operationOf(err)
 	var api smithy.APIError
 	var none *noKeys
@@ -50,8 +53,7 @@ func typed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w; create the bucket or mend its name", store.ErrNoBucket, err)
 	case absent(err):
 		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
-	case hasCode(err, "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
-		status == http.StatusForbidden, status == http.StatusUnauthorized:
+	case forbidden(err), hasCode(err, unknownKey...):
 		return fmt.Errorf("%w: %w; %s", store.ErrDenied, err, permit(err, operation))
 	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		return fmt.Errorf("server is busy and asks for a slower pace: %w", err)
@@ -79,9 +81,18 @@ func hasCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
+// unknownKey are the answers about a key that the server does not know, or no longer.
+var unknownKey = []string{"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+
+// forbidden reports that the server does not let this key do what was asked.
+func forbidden(err error) bool {
+	status := statusOf(err)
+	return hasCode(err, "AccessDenied") || status == http.StatusForbidden || status == http.StatusUnauthorized
+}
+
 // permit is the fix for a refusal: a key that the server does not know, or the operation that a known key lacks.
 func permit(err error, operation string) string {
-	if operation == "" || hasCode(err, "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken") {
+	if operation == "" || hasCode(err, unknownKey...) {
 		return "check key id and secret key, and that they may list, read, write and delete here"
 	}
 	return "let this key do " + operation + " here, as it must list, read, write and delete"

@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -139,6 +140,29 @@ func TestCheck_NamesWhatIsForbidden(t *testing.T) {
 		err := s.Check(t.Context())
 		require.ErrorIs(t, err, store.ErrDenied, verb)
 		require.ErrorContains(t, err, ": "+verb+":")
+		require.Equal(t, verb == "delete", errors.Is(err, store.ErrNoDelete), "backups work without the right to delete alone")
+	}
+}
+
+// A key that may not delete: what is stored stays out of reach of whoever takes over the host.
+func TestPut_WithoutTheRightToDelete(t *testing.T) {
+	server := s3server.Start(t)
+	s := through(t, server, func(r *http.Request) http.Handler {
+		if r.Method == http.MethodDelete {
+			return faultproxy.S3Error(403, "AccessDenied")
+		}
+		return nil
+	})
+	for range 2 {
+		require.ErrorIs(t, s.Check(t.Context()), store.ErrNoDelete)
+	}
+	require.Len(t, leftovers(t, server), 1, "one probe, however often")
+	for name, size := range map[string]int64{"small": 10, "large": slowSize} {
+		file := storetest.File(t, size)
+		require.NoError(t, s.Put(t.Context(), name, file, nil))
+		require.NoError(t, s.Put(t.Context(), name, file, nil))
+		storetest.Holds(t, s, name, file)
+		require.ErrorIs(t, s.Delete(t.Context(), name), store.ErrDenied)
 	}
 }
 

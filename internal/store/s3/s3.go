@@ -169,30 +169,6 @@ func (s *Store) key(name string) *string { return aws.String(s.cfg.Prefix + name
 
 func (s *Store) bucket() *string { return aws.String(s.cfg.Bucket) }
 
-// Check implements store.Store. Its error names the operation that the key does not allow.
-func (s *Store) Check(ctx context.Context) error {
-	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-		Bucket: s.bucket(), Prefix: aws.String(s.cfg.Prefix), MaxKeys: aws.Int32(1)})
-	if err != nil {
-		return fmt.Errorf("check %s: list: %w", s.Location(), typed(ctx, err))
-	}
-	probe := store.PartialName(s.cfg.Owner, "check", "check")
-	if err := s.putSmall(ctx, probe, []byte("check\n")); err != nil {
-		return fmt.Errorf("check %s: write: %w", s.Location(), typed(ctx, err))
-	}
-	body, readErr := s.getSmall(ctx, probe)
-	if readErr == nil && string(body) != "check\n" {
-		readErr = store.ErrCorrupt
-	}
-	if err := s.remove(ctx, probe); err != nil {
-		return fmt.Errorf("check %s: delete: %w", s.Location(), typed(ctx, err))
-	}
-	if readErr != nil {
-		return fmt.Errorf("check %s: read: %w", s.Location(), typed(ctx, readErr))
-	}
-	return nil
-}
-
 // List implements store.Store.
 func (s *Store) List(ctx context.Context) ([]store.Object, error) {
 	var objects []store.Object
