@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the testbed, the tests and the demo need beside Go: Debian packages, a Docker engine where none answers,
-# the Compose plugin, an S3 server and tctl. What is there already is left alone; a second run takes a second.
+# the Compose plugin, two S3 servers and tctl. What is there already is left alone; a second run takes a second.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 compose_version=v5.0.2
 versitygw_version=v1.8.0
+minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
 tctl_version=v1.15.2
 work=$(mktemp -d)
 policy=
@@ -92,9 +93,14 @@ compose() {
 	docker compose version >/dev/null || die "the Compose plugin in $plugins does not run"
 }
 
-s3_server() {
-	if [ -x "$repository/.tools/bin/versitygw" ]; then return; fi
-	go_tool "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" "$repository/.tools/bin/versitygw"
+# Two of different makers: what one forgives, the other may not. MinIO tags no versions for Go, so its last state is named.
+s3_servers() {
+	if [ ! -x "$repository/.tools/bin/versitygw" ]; then
+		go_tool "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" "$repository/.tools/bin/versitygw"
+	fi
+	if [ ! -x "$repository/.tools/bin/minio" ]; then
+		go_tool "github.com/minio/minio@$minio_version" "$repository/.tools/bin/minio"
+	fi
 }
 
 # tctl, for operators who still use it: no release of its own can be had as a module, the server's repository carried it up to this version.
@@ -107,5 +113,5 @@ tctl_client() {
 packages
 engine
 compose
-s3_server
+s3_servers
 tctl_client

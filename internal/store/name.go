@@ -11,9 +11,11 @@ import (
 // that file systems allow.
 const MaxName = 150
 
+// PartialMark begins the partial names of all owners.
+const PartialMark = ".canton-backup."
+
 const (
 	maxOwner      = 60
-	partialMark   = ".canton-backup."
 	partialSuffix = ".partial"
 )
 
@@ -56,7 +58,7 @@ func PartialName(owner, tag, name string) string {
 
 // PartialPrefix begins the partial names of one owner and of no other: dots in the owner are escaped, otherwise the prefix
 // of node "a" would also match the partial files of node "a.b".
-func PartialPrefix(owner string) string { return partialMark + escapeOwner(owner) + "." }
+func PartialPrefix(owner string) string { return PartialMark + escapeOwner(owner) + "." }
 
 // IsPartialOf reports whether name is an unfinished object of owner.
 func IsPartialOf(owner, name string) bool {

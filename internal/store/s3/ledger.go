@@ -18,9 +18,12 @@ import (
 
 // upload is the record of a multipart upload under way. It lies as a small object under a partial name beside the object
 // to be, because a server's list of open uploads does not tell whose they are: Sweep must spare those of other nodes.
+//
+// Between the upload's begin and the record's writing a crash would leave an upload that no record names. So an announcement goes
+// before both: a record of its own, without an id, that is removed once the real one is written. See sweepOrphans.
 type upload struct {
 	Name     string `json:"name"`
-	ID       string `json:"upload_id"`
+	ID       string `json:"upload_id"` // empty: announced
 	SHA256   string `json:"sha256"`
 	PartSize int64  `json:"part_size"`
 
@@ -47,6 +50,10 @@ func (s *Store) beginUpload(ctx context.Context, name string, file store.File) (
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return upload{}, nil, err
 	}
+	announcement, err := s.announce(ctx, name, partSize)
+	if err != nil {
+		return upload{}, nil, fmt.Errorf("announce upload: %w", err)
+	}
 	made, err := s.client.CreateMultipartUpload(ctx, s.multipart(name, file, partSize))
 	if err != nil {
 		return upload{}, nil, fmt.Errorf("begin upload: %w", err)
@@ -58,6 +65,10 @@ func (s *Store) beginUpload(ctx context.Context, name string, file store.File) (
 	}
 	// No part is sent before the record is written: an upload that nobody knows of holds no bytes.
 	if err := s.putSmall(ctx, ledger, body); err != nil {
+		return upload{}, nil, fmt.Errorf("record upload: %w", err)
+	}
+	// One that stays costs a look by Sweep.
+	if err := s.remove(ctx, announcement); err != nil && !forbidden(err) {
 		return upload{}, nil, fmt.Errorf("record upload: %w", err)
 	}
 	return up, nil, nil
@@ -104,13 +115,20 @@ func (s *Store) listParts(ctx context.Context, up upload) (map[int32]types.Part,
 // endUpload aborts the upload and removes its record, in this order: without the record nobody would find the upload.
 func (s *Store) endUpload(ctx context.Context, up upload) error {
 	if up.ID != "" {
-		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-			Bucket: s.bucket(), Key: s.key(up.Name), UploadId: aws.String(up.ID)})
-		if err != nil && !hasCode(err, "NoSuchUpload") {
-			return fmt.Errorf("abort upload: %w", err)
+		if err := s.abort(ctx, up); err != nil {
+			return err
 		}
 	}
 	return s.remove(ctx, up.ledger)
+}
+
+func (s *Store) abort(ctx context.Context, up upload) error {
+	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+		Bucket: s.bucket(), Key: s.key(up.Name), UploadId: aws.String(up.ID)})
+	if err != nil && !hasCode(err, "NoSuchUpload") {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	return nil
 }
 
 // Sweep implements store.Store.
@@ -136,6 +154,15 @@ func (s *Store) sweep(ctx context.Context) (swept []string, err error) {
 		up, err := s.readLedger(ctx, ledger)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
+		}
+		if err == nil && up.announced() {
+			due, err := s.sweepOrphans(ctx, up)
+			if err != nil {
+				return swept, err
+			}
+			if !due {
+				continue
+			}
 		}
 		if err == nil {
 			err = s.endUpload(ctx, up)

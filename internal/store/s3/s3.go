@@ -69,6 +69,7 @@ func R2Endpoint(accountID string) string { return "https://" + accountID + ".r2.
 type Store struct {
 	cfg    Config
 	client *s3.Client
+	now    func() time.Time // this host's clock
 }
 
 var _ store.Store = (*Store)(nil)
@@ -111,7 +112,7 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Endpoint != "" {
 		options.BaseEndpoint = aws.String(cfg.Endpoint)
 	}
-	return &Store{cfg: cfg, client: s3.New(options)}, nil
+	return &Store{cfg: cfg, client: s3.New(options), now: time.Now}, nil
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -28,7 +28,7 @@ const (
 // config is what tests share: small parts, quick retries.
 func config(server *s3server.Server, addr, owner string) s3.Config {
 	return s3.Config{
-		Kind: "s3", Endpoint: "http://" + addr, Region: "auto", Bucket: server.Bucket, Prefix: prefix, PathStyle: true,
+		Kind: "s3", Endpoint: "http://" + addr, Region: server.Region, Bucket: server.Bucket, Prefix: prefix, PathStyle: true,
 		AccessKey: server.AccessKey, SecretKey: server.SecretKey, Owner: owner, PartSize: partSize, MaxBackoff: 50 * time.Millisecond,
 	}
 }
@@ -41,23 +41,48 @@ func open(t testing.TB, cfg s3.Config) *s3.Store {
 }
 
 func TestStore_Contract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Place {
-		server := s3server.Start(t)
-		line := faultproxy.Start(t, server.Addr)
-		own, foreign := open(t, config(server, line.Addr(), "node.1")), open(t, config(server, line.Addr(), "node"))
-		return &storetest.Place{
-			Store: own, Foreign: foreign, Slow: own, SlowForeign: foreign, SlowSize: slowSize, PartSize: partSize, Sent: line.Sent,
-			Abandon: func(t *testing.T, slow store.Store, name string, file store.File) {
-				require.Error(t, storetest.Interrupt(t, slow, name, file))
-			},
-			Leftovers: func(t *testing.T) []string { return leftovers(t, server) },
-			PutRaw: func(t *testing.T, name string, data []byte) {
-				putRaw(t, server, prefix+"/"+name, data)
-			},
-			RawNames: []string{"it's", " ", "a+b", "100%", "%41", "new\nline"},
-			Damage:   func(t *testing.T, name string) { damage(t, server.Path(prefix+"/"+name)) },
-		}
+	s3server.Each(t, func(t *testing.T, start func(testing.TB) *s3server.Server) {
+		server := start(t)
+		storetest.Run(t, func(t *testing.T) *storetest.Place {
+			server, line := server.Fresh(t), faultproxy.Start(t, server.Addr)
+			p := place(t, server, line.Addr())
+			p.Sent = line.Sent
+			return p
+		})
 	})
+}
+
+// On a line that is slow, pauses and is cut again and again, every sentence of the contract holds as well.
+func TestStore_ContractOnABadLine(t *testing.T) {
+	s3server.Each(t, func(t *testing.T, start func(testing.TB) *s3server.Server) {
+		server, cuts := start(t), 0
+		storetest.Run(t, func(t *testing.T) *storetest.Place {
+			server, line := server.Fresh(t), faultproxy.Start(t, server.Addr)
+			line.Storm(partSize, 6*partSize)
+			t.Cleanup(func() { cuts += line.Cuts() })
+			p := place(t, server, line.Addr())
+			p.Store, p.Foreign = storetest.Insist(p.Store), storetest.Insist(p.Foreign)
+			p.Slow, p.SlowForeign = p.Store, p.Foreign
+			return p
+		})
+		require.Greater(t, cuts, 10, "the line was bad")
+	})
+}
+
+func place(t *testing.T, server *s3server.Server, addr string) *storetest.Place {
+	own, foreign := open(t, config(server, addr, "node.1")), open(t, config(server, addr, "node"))
+	return &storetest.Place{
+		Store: own, Foreign: foreign, Slow: own, SlowForeign: foreign, SlowSize: slowSize, PartSize: partSize,
+		Abandon: func(t *testing.T, slow store.Store, name string, file store.File) {
+			require.Error(t, storetest.Interrupt(t, slow, name, file))
+		},
+		Leftovers: func(t *testing.T) []string { return leftovers(t, server) },
+		PutRaw: func(t *testing.T, name string, data []byte) {
+			putRaw(t, server, prefix+"/"+name, data)
+		},
+		RawNames: []string{"it's", " ", "a+b", "100%", "%41", "new\nline"},
+		Damage:   func(t *testing.T, name string) { server.Damage(t, prefix+"/"+name) },
+	}
 }
 
 func putRaw(t testing.TB, server *s3server.Server, key string, data []byte) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"golang.org/x/sys/unix"
 
@@ -115,6 +116,8 @@ func newRetryer(attempts int, maxBackoff time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = maxBackoff
+		// The SDK allows a client so many retries in all, and then none: an upload of hours on a bad line would use them up.
+		o.RateLimiter = ratelimit.None
 		first := []retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 				if errors.Is(err, store.ErrStalled) || errors.Is(err, store.ErrDenied) || distrusted(err) {

@@ -2,6 +2,7 @@
 package faultproxy
 
 import (
+	"math"
 	"net"
 	"sync"
 	"testing"
@@ -25,7 +26,13 @@ type TCP struct {
 	cutEvery int64 // bytes between two cuts
 	stallAt  int64 // sent count at which nothing moves any more, 0 is never
 	cutsLeft int
-	opened   int
+
+	pauseAt    int64 // sent count at which nothing moves for a while, 0 is never
+	pauseEvery int64 // bytes between two pauses
+	pause      time.Duration
+	paused     time.Time // until when nothing moves
+	opened     int
+	cuts       int
 }
 
 // Start begins to forward connections to target ("host:port") until the test ends.
@@ -85,11 +92,36 @@ func (p *TCP) StallAfter(n int64) {
 	p.stallAt = p.sent + n
 }
 
+// PauseEvery moves nothing in either direction for so long each time that n more bytes went to the server.
+func (p *TCP) PauseEvery(n int64, long time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pauseAt, p.pauseEvery, p.pause = p.sent+n, n, long
+}
+
+// Storm makes the line as bad as one that still carries something: bounded, with pauses, and cut after the first bytes and then each
+// time that every more bytes went through. What is sent at once must be less than that, or nothing ever arrives.
+func (p *TCP) Storm(first, every int64) {
+	p.SetRate(100 << 20)
+	p.PauseEvery(every/3, 100*time.Millisecond)
+	p.CutAfter(first, math.MaxInt)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutEvery = every
+}
+
+// Cuts is the number of times that the line was cut so far.
+func (p *TCP) Cuts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
+}
+
 // Heal ends all faults.
 func (p *TCP) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cutAt, p.stallAt, p.rate, p.cutsLeft = 0, 0, 0, 0
+	p.cutAt, p.stallAt, p.rate, p.cutsLeft, p.pauseAt = 0, 0, 0, 0, 0
 	close(p.healed)
 	p.healed = make(chan struct{})
 }
@@ -175,12 +207,24 @@ func (p *TCP) pass(n int, count bool) bool {
 	if p.cutsLeft > 0 && p.sent >= p.cutAt {
 		p.cutAt = p.sent + p.cutEvery
 		p.cutsLeft--
+		p.cuts++
 		p.cut()
 		p.mu.Unlock()
 		return false
 	}
 	healed, stalled, rate := p.healed, p.stallAt > 0 && p.sent >= p.stallAt, p.rate
+	if p.pauseAt > 0 && p.sent >= p.pauseAt {
+		p.pauseAt = p.sent + p.pauseEvery
+		p.paused = time.Now().Add(p.pause)
+	}
+	resume := p.paused
 	p.mu.Unlock()
+	if wait := time.Until(resume); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-healed:
+		}
+	}
 	if stalled {
 		<-healed
 	} else if count && rate > 0 {
