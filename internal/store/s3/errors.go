@@ -51,6 +51,8 @@ func typed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w; raise the quota or lower the retention", store.ErrFull, err)
 	case hasCode(err, "NoSuchBucket"):
 		return fmt.Errorf("%w: %w; create the bucket or mend its name", store.ErrNoBucket, err)
+	case hasCode(err, "NoSuchUpload"):
+		return fmt.Errorf("somebody ended the upload; the next Put begins anew: %w", err)
 	case absent(err):
 		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
 	case forbidden(err), hasCode(err, unknownKey...):

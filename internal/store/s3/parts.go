@@ -56,6 +56,9 @@ func (s *Store) putParts(ctx context.Context, name string, file store.File, sour
 	if err == nil {
 		err = ctx.Err()
 	}
+	if hasCode(err, "NoSuchUpload") && s.holds(ctx, name, file) == nil {
+		return nil // another attempt of this Put was faster, with the same upload
+	}
 	if err != nil {
 		return t.giveUp(ctx, err)
 	}
