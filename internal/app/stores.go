@@ -50,23 +50,23 @@ func RemoteStore(s config.Settings, kind config.Kind) (store.Store, error) {
 	owner := s.Node.Name
 	switch kind {
 	case config.Rsync:
-		return rsync.New(rsync.Config{Host: s.Rsync.Host, Path: s.Rsync.Path, Port: s.Rsync.Port, KeyFile: s.Rsync.KeyFile, KnownHostsFile: s.Rsync.KnownHosts, Owner: owner})
+		return rsync.New(rsync.Config{Host: s.Rsync.Host, Path: s.Rsync.Path, Port: s.Rsync.Port, KeyFile: s.Rsync.KeyFile, KnownHostsFile: s.Rsync.KnownHosts, Limit: s.Upload.Limit, Owner: owner})
 	case config.R2:
 		return s3.New(s3.Config{
 			Kind: string(kind), Endpoint: s.R2.Endpoint, Region: "auto", Bucket: s.R2.Bucket, PathStyle: true,
 			// One bucket may serve several nodes: each has a folder of its own.
 			Prefix:    s.Node.Network + "/" + s.Node.Name,
-			AccessKey: s.R2.AccessKey.Reveal(), SecretKey: s.R2.SecretKey, Owner: owner,
+			AccessKey: s.R2.AccessKey.Reveal(), SecretKey: s.R2.SecretKey, Limit: s.Upload.Limit, Owner: owner,
 		})
 	case config.S3:
 		return s3.New(s3.Config{
 			Kind: string(kind), Endpoint: s.S3.Endpoint, Region: s.S3.Region, Bucket: s.S3.Bucket, Prefix: s.S3.Prefix, PathStyle: s.S3.PathStyle,
-			AccessKey: s.S3.AccessKey.Reveal(), SecretKey: s.S3.SecretKey, CAFile: s.S3.CAFile, Owner: owner,
+			AccessKey: s.S3.AccessKey.Reveal(), SecretKey: s.S3.SecretKey, CAFile: s.S3.CAFile, Limit: s.Upload.Limit, Owner: owner,
 			StorageClass: s.S3.StorageClass, SSE: s.S3.SSE, KMSKey: s.S3.KMSKey,
 			LockFor: time.Duration(s.S3.ObjectLockDays) * 24 * time.Hour, MaxParts: s.S3.MaxParts,
 		})
 	case config.Dir:
-		return dir.New(dir.Config{Path: s.Dir.Path, Owner: owner, Foreign: true})
+		return dir.New(dir.Config{Path: s.Dir.Path, Owner: owner, Limit: s.Upload.Limit, Foreign: true})
 	default:
 		return nil, fmt.Errorf("open target: %q is unknown", kind)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"canton-backup/internal/backupset"
@@ -61,6 +62,9 @@ func printSettings(w io.Writer, s config.Settings) error {
 		case config.Dir:
 			p.linef("target dir      %s", s.Dir.Path)
 		}
+	}
+	if s.Upload.Limit > 0 {
+		p.linef("upload limit    %s a second for each target", humanize.IBytes(uint64(s.Upload.Limit)))
 	}
 	p.linef("local sets      %s", s.BackupDir)
 	p.linef("retention       %d days, the last %d verified sets always", s.Retention.Days, s.Retention.KeepLast)

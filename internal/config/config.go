@@ -33,6 +33,7 @@ type Settings struct {
 	R2         R2Settings
 	S3         S3Settings
 	Dir        DirSettings
+	Upload     Upload
 	Retention  Retention
 	Codec      backupset.Codec
 	Encryption Encryption
@@ -92,6 +93,11 @@ type S3Settings struct {
 // DirSettings is the dir target.
 type DirSettings struct {
 	Path string // absolute; never created by us
+}
+
+// Upload is how sets travel to every target.
+type Upload struct {
+	Limit int64 // bytes a second for each target, 0 for no limit
 }
 
 // Retention is the prune policy.

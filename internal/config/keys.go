@@ -34,6 +34,7 @@ var Keys = []Key{
 	{"S3_MAX_PARTS", "10000", false, "s3: most parts of one upload, for servers that allow fewer"},
 	{"S3_CA_FILE", "the host's authorities", false, "s3: further authorities (PEM), for a server of your own"},
 	{"DIR_PATH", "", false, "dir: folder on another disk or share; must exist, best below the mount point"},
+	{"UPLOAD_LIMIT", "0", false, "bytes a second that each target gets at most: 500K, 10M, 10MiB; 0 is no limit"},
 	{"RETENTION_DAYS", "7", false, "sets older than this are pruned, here and there, except those that a KEEP_ key or a pin keeps"},
 	{"KEEP_LAST", "3", false, "the newest verified sets that stay whatever their age, at least 1"},
 	{"KEEP_DAILY", "0", false, "of each of the last so many days (UTC) that hold a verified set, the newest stays"},

@@ -182,7 +182,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
 		"S3_BUCKET": "s3://bucket/x", "S3_ENDPOINT": "host:9000", "S3_REGION": "eu central", "S3_PREFIX": "../x", "S3_PATH_STYLE": "maybe",
 		"S3_STORAGE_CLASS": "canary+", "S3_SSE": "rot13", "S3_SSE_KMS_KEY": "alias/x", "S3_OBJECT_LOCK_DAYS": "x", "S3_MAX_PARTS": "0",
-		"S3_CA_FILE": "/nowhere/ca.pem", "DIR_PATH": "here",
+		"S3_CA_FILE": "/nowhere/ca.pem", "DIR_PATH": "here", "UPLOAD_LIMIT": "fast",
 	}
 	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS", "IDENTITIES_RECIPIENTS"}
 	for _, k := range config.Keys {

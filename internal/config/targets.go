@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"canton-backup/internal/secret"
 )
 
@@ -118,4 +120,15 @@ func (r *reader) truth(name string, fallback bool) bool {
 		r.bad(name, raw, "is neither yes nor no", "use true or false")
 		return fallback
 	}
+}
+
+// rate reads bytes a second, 0 for none.
+func (r *reader) rate(name string) int64 {
+	raw := r.text(name, "0")
+	n, err := humanize.ParseBytes(raw)
+	if err != nil || n > 0 && n < 1024 || n > 1<<40 {
+		r.bad(name, raw, "is no rate in bytes a second", "use a number like 500K or 10M, at least 1KiB, or 0 for no limit")
+		return 0
+	}
+	return int64(n)
 }

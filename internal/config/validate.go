@@ -50,6 +50,7 @@ func (r *reader) settings() Settings {
 			KeepWeekly:  r.number("KEEP_WEEKLY", 0, 0, 10000),
 			KeepMonthly: r.number("KEEP_MONTHLY", 0, 0, 10000),
 		},
+		Upload:     Upload{Limit: r.rate("UPLOAD_LIMIT")},
 		Every:      r.duration("BACKUP_EVERY", 4*time.Hour),
 		Drill:      r.interval("DRILL_EVERY", 7*24*time.Hour),
 		BackupDir:  r.path("BACKUP_DIR", "~/.canton/backups"),

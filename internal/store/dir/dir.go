@@ -24,6 +24,7 @@ import (
 type Config struct {
 	Path  string // absolute; created with its parents when absent
 	Owner string // node's name; marks partial files, so that Sweep spares those of others
+	Limit int64  // bytes a second that are written; 0 is no limit
 	// Foreign: the folder is on a disk or share that may not be mounted. It is never created, a missing one is ErrNoBucket, and so
 	// is one below a mount point of /etc/fstab where nothing is mounted: else the disk below would be filled in silence.
 	Foreign bool

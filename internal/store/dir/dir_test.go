@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -233,4 +234,14 @@ func TestStore_OpenNoticesACutFile(t *testing.T) {
 	require.NoError(t, os.Truncate(s.Path("x"), 50))
 	_, _, err = store.Digest(t.Context(), r)
 	require.ErrorContains(t, err, "unexpected EOF")
+}
+
+func TestPut_UploadLimit(t *testing.T) {
+	s, err := dir.New(dir.Config{Path: t.TempDir(), Owner: "n", Limit: 4 << 20})
+	require.NoError(t, err)
+	file := storetest.File(t, 2<<20)
+	began := time.Now()
+	require.NoError(t, s.Put(t.Context(), "x", file, nil))
+	require.Greater(t, time.Since(began), 400*time.Millisecond, "2 MiB at 4 MiB a second")
+	storetest.Holds(t, s, "x", file)
 }

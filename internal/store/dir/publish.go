@@ -54,7 +54,7 @@ func (s *Store) put(ctx context.Context, name string, file store.File, progress 
 	defer os.Remove(partial.Name())
 	defer partial.Close()
 
-	if err := copyAll(ctx, partial, source, file.Size, progress); err != nil {
+	if err := copyAll(ctx, partial, source, file.Size, store.NewLimiter(s.cfg.Limit), progress); err != nil {
 		return err
 	}
 	if err := source.Verify(); err != nil {
@@ -150,13 +150,13 @@ func (s *Store) holds(ctx context.Context, name string, file store.File) error {
 	return nil
 }
 
-func copyAll(ctx context.Context, to io.Writer, from io.Reader, size int64, progress func(int64)) error {
+func copyAll(ctx context.Context, to io.Writer, from io.Reader, size int64, limit *store.Limiter, progress func(int64)) error {
 	buf := make([]byte, step)
 	for done := int64(0); ; {
-		if err := ctx.Err(); err != nil {
+		n, err := io.ReadFull(from, buf)
+		if err := limit.Wait(ctx, n); err != nil {
 			return err
 		}
-		n, err := io.ReadFull(from, buf)
 		if _, werr := to.Write(buf[:n]); werr != nil {
 			return werr
 		}

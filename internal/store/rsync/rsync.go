@@ -32,6 +32,7 @@ type Config struct {
 	KnownHostsFile string        // "" is ssh's own choice
 	ConnectTimeout time.Duration // 0 is DefaultConnectTimeout
 	StallAfter     time.Duration // no byte moved for so long is ErrStalled; 0 is DefaultStallAfter
+	Limit          int64         // bytes a second that are sent; 0 is no limit
 	Owner          string        // node's name; marks partial files, so that Sweep spares those of others
 }
 

@@ -95,3 +95,16 @@ func TestOpen_StalledAndCutStream(t *testing.T) {
 	line.Heal()
 	require.Error(t, read(line.CutNow))
 }
+
+// The limit is for all that goes out, over all connections.
+func TestPut_UploadLimit(t *testing.T) {
+	server := s3server.Start(t)
+	cfg := config(server, server.Addr, "node")
+	cfg.Limit, cfg.StallAfter = 8<<20, time.Second
+	s := open(t, cfg)
+	file := storetest.File(t, slowSize)
+	began := time.Now()
+	require.NoError(t, s.Put(t.Context(), "x", file, nil))
+	require.Greater(t, time.Since(began), 1700*time.Millisecond, "15 MiB at 8 MiB a second")
+	storetest.Holds(t, s, "x", file)
+}

@@ -56,6 +56,7 @@ type Config struct {
 
 	PartSize    int64         // bytes; 0 is DefaultPartSize; raised for files that would need more than MaxParts
 	MaxParts    int           // 0 is DefaultMaxParts
+	Limit       int64         // bytes a second that are sent; 0 is no limit
 	Concurrency int           // parts under way at once; 0 is DefaultConcurrency
 	StallAfter  time.Duration // no byte moved on a connection for so long is ErrStalled; 0 is DefaultStallAfter
 	Attempts    int           // tries of one request against 429, 5xx and cut lines; 0 is DefaultAttempts
@@ -102,7 +103,7 @@ func New(cfg Config) (*Store, error) {
 		Region:       cfg.Region,
 		Credentials:  keys,
 		UsePathStyle: cfg.PathStyle,
-		HTTPClient:   newHTTPClient(cfg.StallAfter, authorities),
+		HTTPClient:   newHTTPClient(cfg.StallAfter, authorities, store.NewLimiter(cfg.Limit)),
 		Retryer:      newRetryer(cfg.Attempts, cfg.MaxBackoff),
 		// The SDK's default checksums travel as trailers, which R2 and many other servers refuse.
 		RequestChecksumCalculation:                aws.RequestChecksumCalculationWhenRequired,

@@ -21,7 +21,7 @@ import (
 
 // newHTTPClient makes a client whose connections fail with ErrStalled when no byte moved in either direction for stall. A
 // time limit for the whole request would not do: a part of a large file on a slow line may rightly take an hour.
-func newHTTPClient(stall time.Duration, authorities *x509.CertPool) *http.Client {
+func newHTTPClient(stall time.Duration, authorities *x509.CertPool, limit *store.Limiter) *http.Client {
 	dialer := &net.Dialer{Timeout: min(30*time.Second, stall), KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -31,7 +31,7 @@ func newHTTPClient(stall time.Duration, authorities *x509.CertPool) *http.Client
 				return nil, err
 			}
 			if tcp, ok := conn.(*net.TCPConn); ok {
-				return &watchedConn{Conn: tcp, tcp: tcp, stall: stall}, nil
+				return &watchedConn{Conn: tcp, tcp: tcp, stall: stall, limit: limit}, nil
 			}
 			return conn, nil
 		},
@@ -50,6 +50,7 @@ type watchedConn struct {
 	net.Conn         // not *net.TCPConn: its ReadFrom would go round Write
 	tcp              *net.TCPConn
 	stall            time.Duration
+	limit            *store.Limiter
 	reading, writing queue
 }
 
@@ -73,8 +74,13 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 // Write hands over at most 64 KiB at a time: one deadline for a large block would not notice that bytes of it move.
 func (c *watchedConn) Write(p []byte) (int, error) {
 	for done := 0; ; {
+		piece := c.limit.Piece(min(1<<16, len(p)-done))
+		// Nobody can end this wait, and nobody needs to: a piece takes a tenth of a second.
+		if err := c.limit.Wait(context.Background(), piece); err != nil {
+			return done, err
+		}
 		c.moved()
-		n, err := c.Conn.Write(p[done:min(done+1<<16, len(p))])
+		n, err := c.Conn.Write(p[done : done+piece])
 		done += n
 		if errors.Is(err, os.ErrDeadlineExceeded) && (n > 0 || c.drains(&c.writing)) {
 			continue
