@@ -89,7 +89,21 @@ type Store interface {
 	// Sweep removes what interrupted Puts of this owner left (partial files, open multipart uploads) and returns their
 	// names. The caller holds the node's lock, so no Put of this owner is under way. Foreign leftovers stay.
 	Sweep(ctx context.Context) ([]string, error)
+
+	// Scratch opens a throw-away place inside the store's own, for proving the store where it really is. Neither List nor Sweep of the
+	// store sees it. tag (letters and digits) tells attempts apart.
+	Scratch(tag string) (Scratch, error)
 }
+
+// Scratch is a throw-away place.
+type Scratch struct {
+	Store  Store
+	Size   int64                           // a Put of so many bytes reports progress before it is done
+	Remove func(ctx context.Context) error // removes the place with all that the Store left in it
+}
+
+// ScratchName is the name of a throw-away place in a folder or bucket.
+func ScratchName(owner, tag string) string { return PartialPrefix(owner) + tag + ".scratch" }
 
 // Batch is a Store that reads many small objects at the price of one: where each Open is a login of its own, a listing of a
 // hundred sets would be a hundred of them.

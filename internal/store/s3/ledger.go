@@ -30,6 +30,9 @@ type upload struct {
 	ledger string // name of the record itself
 }
 
+// maxAborts is how often one upload is aborted in a Sweep.
+const maxAborts = 5
+
 // maxLedger bounds what is read of a record, in bytes.
 const maxLedger = 64 << 10
 
@@ -122,11 +125,21 @@ func (s *Store) endUpload(ctx context.Context, up upload) error {
 	return s.remove(ctx, up.ledger)
 }
 
+// abort ends the upload. A part that the server was still taking in can outlive that: AWS asks to look, and to abort again.
 func (s *Store) abort(ctx context.Context, up upload) error {
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-		Bucket: s.bucket(), Key: s.key(up.Name), UploadId: aws.String(up.ID)})
-	if err != nil && !hasCode(err, "NoSuchUpload") {
-		return fmt.Errorf("abort upload: %w", err)
+	for range maxAborts {
+		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+			Bucket: s.bucket(), Key: s.key(up.Name), UploadId: aws.String(up.ID)})
+		if err != nil && !hasCode(err, "NoSuchUpload") {
+			return fmt.Errorf("abort upload: %w", err)
+		}
+		parts, err := s.listParts(ctx, up)
+		if hasCode(err, "NoSuchUpload") || err == nil && len(parts) == 0 {
+			return nil
+		}
+		if err != nil && !forbidden(err) {
+			return fmt.Errorf("abort upload: %w", err)
+		}
 	}
 	return nil
 }

@@ -9,26 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/store"
+	"canton-backup/internal/store/prove"
 )
 
-func openOffset(t *testing.T, p *Place) {
-	const text = "0123456789"
-	require.NoError(t, p.Store.Put(t.Context(), "x", Bytes(t, text), nil))
+func openEmpty(t *testing.T, p *Place) {
 	require.NoError(t, p.Store.Put(t.Context(), "empty", Bytes(t, ""), nil))
-	for _, offset := range []int64{0, 1, 5, 9, 10} {
-		r, err := p.Store.Open(t.Context(), "x", offset)
-		require.NoError(t, err)
-		got, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.Equal(t, text[offset:], string(got))
-		require.NoError(t, r.Close())
-	}
 	require.Empty(t, content(t, p.Store, "empty"))
-	for _, offset := range []int64{-1, 11} {
-		_, err := p.Store.Open(t.Context(), "x", offset)
-		require.Error(t, err, "offset %d", offset)
-		require.NotErrorIs(t, err, store.ErrNotFound)
-	}
 	_, err := p.Store.Open(t.Context(), "empty", 1)
 	require.Error(t, err)
 }
@@ -53,16 +39,6 @@ func readBatch(t *testing.T, p *Place) {
 	require.Equal(t, want, got)
 	_, err = batch.ReadAll(t.Context(), []string{"../x"}, 100)
 	require.Error(t, err)
-}
-
-func openAbsent(t *testing.T, p *Place) {
-	for _, offset := range []int64{0, 5} {
-		_, err := p.Store.Open(t.Context(), "absent", offset)
-		require.ErrorIs(t, err, store.ErrNotFound)
-	}
-	require.NoError(t, p.Store.Put(t.Context(), "absentee", Bytes(t, "x"), nil))
-	_, err := p.Store.Open(t.Context(), "absent", 0)
-	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
 func openCancelled(t *testing.T, p *Place) {
@@ -185,6 +161,24 @@ func check(t *testing.T, p *Place) {
 	require.Empty(t, p.Leftovers(t))
 	require.NotEmpty(t, p.Store.Kind())
 	require.NotEmpty(t, p.Store.Location())
+}
+
+func scratch(t *testing.T, p *Place) {
+	require.NoError(t, p.Store.Put(t.Context(), "own", Bytes(t, "mine"), nil))
+	results, swept := 0, false
+	require.NoError(t, prove.Target(t.Context(), p.Store, func(r prove.Result) {
+		results++
+		require.NoError(t, r.Err, r.Name)
+		require.Equal(t, []string{"own"}, names(t, p.Store), r.Name)
+		if !swept { // even while it is under way
+			swept = true
+			gone, err := p.Store.Sweep(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, gone)
+		}
+	}))
+	require.Equal(t, len(prove.Checks())+1, results)
+	require.Empty(t, p.Leftovers(t))
 }
 
 func obeysContext(t *testing.T, p *Place) {
