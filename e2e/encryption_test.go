@@ -195,7 +195,7 @@ func TestBackup_EncryptedIsNeverPlainOnDisk(t *testing.T) {
 			h.set("COMPRESSION", "zstd")
 			temp := t.TempDir()
 			h.env = append(h.env, "TMPDIR="+temp)
-			w := watch(privateKeys(t, sharedNode), h.home, temp, bucket.Folder)
+			w := watch(privateKeys(t, sharedNode), h.home, temp, bucket.Path(""))
 			id := h.backup()
 			where := w.result(t)
 			require.Equal(t, c.finds, where != "", "found in %q", where)
