@@ -19,13 +19,7 @@ import (
 func newConfig(c *command) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check, show or begin the settings"}
 	cmd.AddCommand(
-		&cobra.Command{Use: "check", Short: "Report everything that is wrong with the settings", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			s, err := c.settings()
-			if err == nil {
-				fmt.Fprintf(c.talk(), "%s is fine.\n", s.File)
-			}
-			return err
-		}},
+		newConfigCheck(c),
 		&cobra.Command{Use: "show", Short: "Show the settings in force, secrets redacted", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			s, err := c.settings()
 			if err != nil {
