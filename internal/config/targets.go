@@ -1,12 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/dustin/go-humanize"
 
 	"canton-backup/internal/secret"
 )
@@ -18,6 +17,80 @@ var (
 
 // archives are storage classes whose objects cannot be read when we want to: neither after an upload nor for a restore.
 var archives = []string{"GLACIER", "DEEP_ARCHIVE"}
+
+func (r *reader) targets() []Kind {
+	raw := r.text("BACKUP_TYPE", "")
+	if raw == "" {
+		r.missing("BACKUP_TYPE", "set rsync, r2, s3, dir or skip")
+		return nil
+	}
+	var kinds []Kind
+	for _, word := range strings.Split(raw, ",") {
+		kind := Kind(strings.ToLower(strings.TrimSpace(word)))
+		switch {
+		case !slices.Contains([]Kind{Rsync, R2, S3, Dir, Skip}, kind):
+			r.bad("BACKUP_TYPE", raw, fmt.Sprintf("%q is no target", strings.TrimSpace(word)), "use rsync, r2, s3, dir or skip, several with commas")
+		case slices.Contains(kinds, kind):
+			r.bad("BACKUP_TYPE", raw, fmt.Sprintf("%q stands twice", kind), "name each target once")
+		default:
+			kinds = append(kinds, kind)
+		}
+	}
+	if slices.Contains(kinds, Skip) {
+		if len(kinds) > 1 {
+			r.bad("BACKUP_TYPE", raw, "skip means no target at all", "leave skip or the others out")
+		}
+		return nil
+	}
+	return kinds
+}
+
+func (r *reader) rsync() RsyncSettings {
+	s := RsyncSettings{
+		Host:       r.required("REMOTE_HOST", "set user@host"),
+		Path:       r.required("REMOTE_PATH", "set the folder on that host, e.g. ~/canton-backups/mainnet"),
+		Port:       r.number("REMOTE_PORT", 22, 1, 65535),
+		KeyFile:    r.path("SSH_KEY", ""),
+		KnownHosts: filepath.Join(r.home, ".ssh", "known_hosts"),
+	}
+	if s.Host != "" && !hostPattern.MatchString(s.Host) {
+		r.bad("REMOTE_HOST", s.Host, "is not user@host", "set user@host, the port in REMOTE_PORT")
+	}
+	if strings.ContainsAny(s.Path, "\x00\n") {
+		r.bad("REMOTE_PATH", s.Path, "holds a line break", "set a plain folder name")
+	}
+	if s.KeyFile == "" {
+		// The guide makes this key (backup.md, "Setup SSH key"), and ssh does not try that name by itself.
+		if own := filepath.Join(r.home, ".ssh", "id_backup"); exists(own) {
+			s.KeyFile = own
+		}
+	} else if !exists(s.KeyFile) {
+		r.bad("SSH_KEY", s.KeyFile, "there is no such file", "make it: ssh-keygen -t ed25519 -N \"\" -f "+s.KeyFile)
+	}
+	return s
+}
+
+func (r *reader) r2() R2Settings {
+	s := R2Settings{
+		Bucket:    r.required("R2_BUCKET", "set the bucket's name"),
+		AccessKey: r.secret("R2_ACCESS_KEY", "copy it from Cloudflare: R2, Manage R2 API tokens"),
+		SecretKey: r.secret("R2_SECRET_KEY", "copy it from Cloudflare: R2, Manage R2 API tokens"),
+		Endpoint:  r.text("R2_ENDPOINT", ""),
+	}
+	if s.Bucket != "" && !bucketPattern.MatchString(s.Bucket) {
+		r.bad("R2_BUCKET", misplaced, "is no bucket name", "use 3 to 63 lower-case letters, digits, dots and dashes")
+	}
+	if s.Endpoint == "" {
+		account := r.required("R2_ACCOUNT_ID", "copy it from the Cloudflare dashboard")
+		if account != "" && !labelPattern.MatchString(account) {
+			r.bad("R2_ACCOUNT_ID", misplaced, "is no account id", "copy the id alone, without https:// or a domain")
+		}
+		s.Endpoint = "https://" + account + ".r2.cloudflarestorage.com"
+		return s
+	}
+	r.address("R2_ENDPOINT", s.Endpoint)
+	return s
+}
 
 func (r *reader) s3(node Node) S3Settings {
 	s := S3Settings{
@@ -106,29 +179,4 @@ func resolved(path string) string {
 		return filepath.Join(resolved(parent), filepath.Base(path))
 	}
 	return path
-}
-
-func (r *reader) truth(name string, fallback bool) bool {
-	switch raw := strings.ToLower(r.text(name, "")); raw {
-	case "":
-		return fallback
-	case "true", "yes", "on", "1":
-		return true
-	case "false", "no", "off", "0":
-		return false
-	default:
-		r.bad(name, raw, "is neither yes nor no", "use true or false")
-		return fallback
-	}
-}
-
-// rate reads bytes a second, 0 for none.
-func (r *reader) rate(name string) int64 {
-	raw := r.text(name, "0")
-	n, err := humanize.ParseBytes(raw)
-	if err != nil || n > 0 && n < 1024 || n > 1<<40 {
-		r.bad(name, raw, "is no rate in bytes a second", "use a number like 500K or 10M, at least 1KiB, or 0 for no limit")
-		return 0
-	}
-	return int64(n)
 }
