@@ -270,6 +270,11 @@ func TestRestore_Encrypted(t *testing.T) {
 	r = h.run("unlock", gpgKey)
 	require.Equal(t, 1, r.code, "no worker is there to take it: %s", r.talk)
 
+	h.set("DECRYPTION_KEY", ageKey)
+	require.Contains(t, h.run("doctor").out, "private key: FAILED")
+	h.set("DECRYPTION_KEY", gpgKey)
+	require.Contains(t, h.run("doctor").out, "private key: OK")
+
 	// The key of the account's gpg.
 	h.set("DECRYPTION_KEY", "gpg-agent")
 	r = h.run("drill", string(gpgSet))

@@ -15,8 +15,11 @@ import (
 	"canton-backup/internal/app"
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/canton"
+	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/encryption"
+	"canton-backup/internal/seal"
 	"canton-backup/internal/store"
 )
 
@@ -96,6 +99,7 @@ func (d *doctor) examine(ctx context.Context, file string) {
 			d.add("settings", warning, w, "")
 		}
 		d.habits(s)
+		d.privateKey(ctx, s)
 		d.stores(ctx, s)
 	}
 	d.node(ctx, s)
@@ -141,6 +145,47 @@ func (d *doctor) encryption(s config.Settings) {
 	}
 	if s.Encryption.Key == "" && s.Drill > 0 {
 		d.add("drills", warning, "no private key is here, so no scheduled drill can open a set", "lend one before a drill (canton-backup unlock), set DECRYPTION_KEY, or DRILL_EVERY=off and drill by hand")
+	}
+}
+
+// privateKey proves that the key of the settings opens the newest set on this host.
+func (d *doctor) privateKey(ctx context.Context, s config.Settings) {
+	if s.Encryption.Key == "" {
+		return
+	}
+	key, err := encryption.ReadKey(s.Encryption.Key, nil)
+	if err != nil {
+		d.check("private key", err, "")
+		return
+	}
+	local, err := app.LocalStore(s)
+	if err != nil {
+		return // the line of the disk says so
+	}
+	listing, err := catalog.List(ctx, local, catalog.Owner{Node: s.Node.Name, Network: s.Node.Network})
+	if err != nil {
+		return
+	}
+	newest, err := listing.Find(catalog.Latest, time.Now())
+	if err != nil || newest.Damage != "" {
+		d.add("private key", ok, s.Encryption.Key+", there is no set yet to try it on", "")
+		return
+	}
+	for _, c := range newest.Manifest.Dumps() {
+		if c.Encryption == backupset.Unencrypted {
+			continue
+		}
+		object, err := local.Open(ctx, c.File, 0)
+		if err == nil {
+			var text io.ReadCloser
+			if text, err = seal.Decode(object, c, key); err == nil {
+				err = text.Close()
+			}
+			err = errors.Join(err, object.Close())
+		}
+		if !d.check("private key", err, s.Encryption.Key+" opens "+c.File) {
+			return
+		}
 	}
 }
 
