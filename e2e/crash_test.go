@@ -95,8 +95,11 @@ func await(t *testing.T, c client.Client, lock string, run client.WorkflowRun, s
 			}
 		}
 		return false
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
+
+// patience is how long tests wait for what takes seconds on a machine that has nothing else to do.
+const patience = 3 * time.Minute
 
 // noSessions asserts that no session of ours is left on the node's server.
 func (h *host) noSessions() {

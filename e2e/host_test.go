@@ -290,7 +290,7 @@ type worker struct {
 func (h *host) startWorker() *worker {
 	h.t.Helper()
 	w := h.launchWorker()
-	require.Eventually(h.t, func() bool { return strings.Contains(w.log.String(), "worker is ready") || w.ended() }, time.Minute, 20*time.Millisecond)
+	require.Eventually(h.t, func() bool { return strings.Contains(w.log.String(), "worker is ready") || w.ended() }, patience, 20*time.Millisecond)
 	require.Contains(h.t, w.log.String(), "worker is ready")
 	return w
 }
