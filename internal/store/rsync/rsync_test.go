@@ -48,25 +48,46 @@ func TestStore_Contract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *storetest.Place {
 		server := sshd.Start(t)
 		fast, slow := faultproxy.Start(t, address(server)), faultproxy.Start(t, address(server))
-		slow.SetRate(slowRate)
-		slowForeign := open(t, config(server, slow.Port(), "node"))
-		return &storetest.Place{
-			Store:   open(t, config(server, fast.Port(), "node.1")),
-			Foreign: open(t, config(server, fast.Port(), "node")),
-			Slow:    open(t, config(server, slow.Port(), "node.1")), SlowForeign: slowForeign, SlowSize: slowSize,
-			Sent: func() int64 { return fast.Sent() + slow.Sent() },
-			Abandon: func(t *testing.T, slow store.Store, name string, file store.File) {
-				require.Error(t, storetest.Interrupt(t, slow, name, file))
-			},
-			Leftovers: func(t *testing.T) []string { return dotFiles(t, folder(server)) },
-			PutRaw: func(t *testing.T, name string, data []byte) {
-				require.NoError(t, os.MkdirAll(folder(server), 0o700))
-				require.NoError(t, os.WriteFile(filepath.Join(folder(server), name), data, 0o644))
-			},
-			RawNames: []string{"new\nline", "\xff\xfe", "it's", " ", "-rf", "$(reboot)", "trailing\n"},
-			Damage:   func(t *testing.T, name string) { damage(t, filepath.Join(folder(server), name)) },
-		}
+		p := place(t, server, fast, slow)
+		p.Sent = func() int64 { return fast.Sent() + slow.Sent() }
+		return p
 	})
+}
+
+// On a line that is slow, pauses and is cut again and again, every sentence of the contract holds as well.
+func TestStore_ContractOnABadLine(t *testing.T) {
+	cuts := 0
+	storetest.Run(t, func(t *testing.T) *storetest.Place {
+		server := sshd.Start(t)
+		fast, slow := faultproxy.Start(t, address(server)), faultproxy.Start(t, address(server))
+		fast.Storm(2<<20, 16<<20)
+		t.Cleanup(func() { cuts += fast.Cuts() })
+		p := place(t, server, fast, slow)
+		p.Store, p.Foreign = storetest.Insist(p.Store), storetest.Insist(p.Foreign)
+		p.Slow, p.SlowForeign = storetest.Insist(p.Slow), storetest.Insist(p.SlowForeign)
+		return p
+	})
+	require.Greater(t, cuts, 10, "the line was bad")
+}
+
+func place(t *testing.T, server *sshd.Server, fast, slow *faultproxy.TCP) *storetest.Place {
+	slow.SetRate(slowRate)
+	return &storetest.Place{
+		Store:       open(t, config(server, fast.Port(), "node.1")),
+		Foreign:     open(t, config(server, fast.Port(), "node")),
+		Slow:        open(t, config(server, slow.Port(), "node.1")),
+		SlowForeign: open(t, config(server, slow.Port(), "node")), SlowSize: slowSize,
+		Abandon: func(t *testing.T, slow store.Store, name string, file store.File) {
+			require.Error(t, storetest.Interrupt(t, slow, name, file))
+		},
+		Leftovers: func(t *testing.T) []string { return dotFiles(t, folder(server)) },
+		PutRaw: func(t *testing.T, name string, data []byte) {
+			require.NoError(t, os.MkdirAll(folder(server), 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(folder(server), name), data, 0o644))
+		},
+		RawNames: []string{"new\nline", "\xff\xfe", "it's", " ", "-rf", "$(reboot)", "trailing\n"},
+		Damage:   func(t *testing.T, name string) { damage(t, filepath.Join(folder(server), name)) },
+	}
 }
 
 func dotFiles(t testing.TB, folder string) []string {

@@ -1,0 +1,76 @@
+package rsync_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"canton-backup/internal/store"
+	"canton-backup/internal/store/rsync"
+	"canton-backup/internal/store/storetest"
+	"canton-backup/internal/testkit/faultproxy"
+	"canton-backup/internal/testkit/sshd"
+)
+
+// killed is what the process that is to be killed is told.
+type killed struct {
+	Config rsync.Config
+	File   store.File
+	After  int64 // bytes
+}
+
+// TestPutUntilKilled is the body of that process; in an ordinary run it has nothing to do.
+func TestPutUntilKilled(t *testing.T) {
+	text := os.Getenv("PUT_UNTIL_KILLED")
+	if text == "" {
+		return
+	}
+	var order killed
+	require.NoError(t, json.NewDecoder(strings.NewReader(text)).Decode(&order))
+	told := false
+	_ = open(t, order.Config).Put(t.Context(), "x", order.File, func(n int64) {
+		if n >= order.After && !told {
+			told = true
+			os.Stdout.WriteString("under way\n")
+		}
+	})
+}
+
+// The worker is killed at 90 %: what had arrived is not sent again. Its rsync ends with it.
+func TestPut_WorkerKilledAt90Percent(t *testing.T) {
+	server := sshd.Start(t)
+	line := faultproxy.Start(t, address(server))
+	line.SetRate(8 << 20)
+	const size = 40 << 20
+	order := killed{config(server, line.Port(), "node"), storetest.File(t, size), size / 10 * 9}
+	text, err := json.Marshal(order)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPutUntilKilled$")
+	cmd.Env = append(os.Environ(), "PUT_UNTIL_KILLED="+string(text))
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	told, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "under way\n", told)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	require.Eventually(t, func() bool { return clients(line.Port()) == 0 }, 30*time.Second, 20*time.Millisecond, "rsync outlives its worker")
+
+	line.SetRate(0)
+	s := open(t, order.Config)
+	storetest.Absent(t, s, "x")
+	before := line.Sent()
+	require.NoError(t, s.Put(t.Context(), "x", order.File, nil))
+	// No parts there: what lay in the buffers of the line, and rsync's own word, is what is lost.
+	require.Less(t, line.Sent()-before, int64(size/4))
+	storetest.Holds(t, s, "x", order.File)
+}
