@@ -41,7 +41,7 @@ func typed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrDenied, none)
 	case distrusted(err):
 		return fmt.Errorf("%w: %w; for a server of your own, set S3_CA_FILE to the certificate of its authority", store.ErrCertificate, err)
-	case hasCode(err, "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "MovedPermanently"), bucketRegion(err) != "":
+	case hasCode(err, "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "MovedPermanently"):
 		return fmt.Errorf("%w: %w; set S3_REGION to the bucket's%s", store.ErrRegion, err, bucketRegion(err))
 	case errors.Is(err, store.ErrStalled):
 		return fmt.Errorf("%w; look at the network; the next Put goes on from here", err)
@@ -115,17 +115,16 @@ func distrusted(err error) bool {
 	return errors.As(err, &verification)
 }
 
-// bucketRegion is where a server says that the bucket is, with a word before it, or "". Answers to other refusals name the region too.
+// bucketRegion is where a server says that the bucket is, with a comma before it, or "".
 func bucketRegion(err error) string {
 	var response *awshttp.ResponseError
 	if !errors.As(err, &response) || response.Response == nil {
 		return ""
 	}
-	region := response.Response.Header.Get("X-Amz-Bucket-Region")
-	if status := response.HTTPStatusCode(); region == "" || status != http.StatusMovedPermanently && status != http.StatusTemporaryRedirect {
-		return ""
+	if region := response.Response.Header.Get("X-Amz-Bucket-Region"); region != "" {
+		return ", " + region
 	}
-	return ", " + region
+	return ""
 }
 
 // statusOf is the HTTP status of the last answer, or 0.

@@ -179,6 +179,16 @@ func scratch(t *testing.T, p *Place) {
 	}))
 	require.Equal(t, len(prove.Checks())+1, results)
 	require.Empty(t, p.Leftovers(t))
+
+	place, err := p.Store.Scratch("full") // what a check could not take away, Remove does
+	require.NoError(t, err)
+	require.NoError(t, place.Store.Put(t.Context(), "left", Bytes(t, "x"), nil))
+	require.Error(t, Interrupt(t, place.Store, "cut", File(t, place.Size)))
+	require.NotEmpty(t, p.Leftovers(t))
+	require.NoError(t, place.Remove(t.Context()))
+	require.Empty(t, p.Leftovers(t))
+	require.NoError(t, place.Remove(t.Context()), "again")
+	require.Equal(t, []string{"own"}, names(t, p.Store))
 }
 
 func obeysContext(t *testing.T, p *Place) {
