@@ -77,6 +77,17 @@ func (s *insisting) Sweep(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
+func (s *insisting) Scratch(tag string) (store.Scratch, error) {
+	scratch, err := s.Store.Scratch(tag)
+	if err != nil {
+		return scratch, err
+	}
+	scratch.Store = Insist(scratch.Store)
+	remove := scratch.Remove
+	scratch.Remove = func(ctx context.Context) error { return insist(func() error { return remove(ctx) }) }
+	return scratch, nil
+}
+
 func (s *insistingBatch) ReadAll(ctx context.Context, names []string, limit int64) (all map[string][]byte, err error) {
 	err = insist(func() error { all, err = s.batch.ReadAll(ctx, names, limit); return err })
 	return all, err
