@@ -27,8 +27,8 @@ func TestRestoreByHand_FollowsTheManual(t *testing.T) {
 		encrypt func(h *host) (key string)
 		last    string // what the operator does at the end
 	}{
-		{"current bundle, then drop the old databases", testbed.Options{Flavour: testbed.Current, FillMB: 5}, "gzip", nil, "drop"},
-		{"legacy bundle with auth, gpg, then undo", testbed.Options{Flavour: testbed.Legacy, MigrationID: "4", Auth: true}, "zstd", func(h *host) string { h.gpg("0"); return "" }, "undo"},
+		{"current bundle then drop", testbed.Options{Flavour: testbed.Current, FillMB: 5}, "gzip", nil, "drop"},
+		{"legacy bundle with auth and gpg then undo", testbed.Options{Flavour: testbed.Legacy, MigrationID: "4", Auth: true}, "zstd", func(h *host) string { h.gpg("0"); return "" }, "undo"},
 		{"age", testbed.Options{Flavour: testbed.Current}, "gzip", (*host).age, "drop"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
