@@ -66,6 +66,13 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, run.Get(t.Context(), nil))
 	save("backup_incomplete", run)
 
+	h.copyKey(h.sshd.KeyFile)
+	key := h.age()
+	run = h.start(c, "backup-caught-up")
+	require.NoError(t, run.Get(t.Context(), nil))
+	save("backup_caught_up", run)
+	h.set("ENCRYPTION", "none", "DECRYPTION_KEY", key)
+
 	h.set("PARTICIPANT_DB", "nowhere")
 	run = h.start(c, "backup-failed")
 	require.Error(t, run.Get(t.Context(), nil))
