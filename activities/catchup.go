@@ -34,15 +34,7 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 		return Progress{Phase: fmt.Sprintf("bringing %s what it missed", in.Target), Bytes: sent.Load(), Total: total.Load()}
 	}
 	err := withHeartbeat(ctx, progress, func(ctx context.Context) error {
-		settings, err := s.settings()
-		if err != nil {
-			return err
-		}
-		local, err := s.Local(settings)
-		if err != nil {
-			return err
-		}
-		target, err := s.target(settings, in.Target)
+		settings, local, target, err := s.ends(in.Target)
 		if err != nil {
 			return err
 		}

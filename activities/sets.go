@@ -151,6 +151,20 @@ func same(a, b backupset.Manifest) bool {
 	return true
 }
 
+// ends are the two ends of a copy, and the settings as they are now.
+func (s *Sets) ends(kind config.Kind) (config.Settings, LocalStore, store.Store, error) {
+	settings, err := s.settings()
+	if err != nil {
+		return settings, nil, nil, err
+	}
+	local, err := s.Local(settings)
+	if err != nil {
+		return settings, nil, nil, err
+	}
+	target, err := s.target(settings, kind)
+	return settings, local, target, err
+}
+
 // UploadInput asks for a copy of a sealed set.
 type UploadInput struct {
 	Set    backupset.ID `json:"set"`
@@ -172,15 +186,7 @@ func (s *Sets) Upload(ctx context.Context, in UploadInput) (Uploaded, error) {
 		return Progress{Phase: fmt.Sprintf("uploading to %s", in.Target), Bytes: sent.Load(), Total: total.Load()}
 	}
 	err := withHeartbeat(ctx, progress, func(ctx context.Context) error {
-		settings, err := s.settings()
-		if err != nil {
-			return err
-		}
-		local, err := s.Local(settings)
-		if err != nil {
-			return err
-		}
-		target, err := s.target(settings, in.Target)
+		settings, local, target, err := s.ends(in.Target)
 		if err != nil {
 			return err
 		}
