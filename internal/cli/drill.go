@@ -19,7 +19,7 @@ func newDrill(c *command) *cobra.Command {
 was dumped. The node is not touched. The result is kept beside the set's manifest.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.runDrill(cmd.Context(), pick(args), from, key) },
 	}
-	cmd.Flags().StringVar(&from, "from", "", "try the copy of this store: local, rsync, r2 (default: the first of BACKUP_TYPE)")
+	cmd.Flags().StringVar(&from, "from", "", "try the copy of this store: local, or a target of BACKUP_TYPE (default: the first of BACKUP_TYPE)")
 	cmd.Flags().StringVar(&key, "key", "", keyHelp)
 	return cmd
 }

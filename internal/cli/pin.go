@@ -37,7 +37,7 @@ its own beside the set, with the reason. To pin it for another reason, unpin it 
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why it must stay, one line")
-	cmd.Flags().StringVar(&only, "store", "", "only in this store: local, rsync, r2")
+	cmd.Flags().StringVar(&only, "store", "", "only in this store: local, or a target of BACKUP_TYPE")
 	return cmd
 }
 
@@ -48,7 +48,7 @@ func newUnpin(c *command) *cobra.Command {
 		Long: `Take the pin of a set away, in this host's store and at every target that has it. The next prune may delete the set.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.repin(cmd.Context(), args[0], only, "") },
 	}
-	cmd.Flags().StringVar(&only, "store", "", "only in this store: local, rsync, r2")
+	cmd.Flags().StringVar(&only, "store", "", "only in this store: local, or a target of BACKUP_TYPE")
 	return cmd
 }
 

@@ -46,7 +46,7 @@ Prints the plan and asks first. What stands against a restore is a gate; --overr
 			return c.runRestore(cmd.Context(), pick(args), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.from, "from", "", "take the set from this store: local, rsync, r2 (default: where it is found first)")
+	cmd.Flags().StringVar(&o.from, "from", "", "take the set from this store: local, or a target of BACKUP_TYPE (default: where it is found first)")
 	cmd.Flags().StringVar(&o.only, "only", "", "restore one half alone: validator or participant")
 	cmd.Flags().StringSliceVar(&o.override, "override", nil, "answer for a gate, by its name; may be given several times")
 	cmd.Flags().StringArrayVar(&o.startArgs, "start-arg", nil, "argument of start.sh; give all of them, each with its own --start-arg, instead of the recorded ones")

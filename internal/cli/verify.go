@@ -36,7 +36,7 @@ manifest. It does not load the set into a database.`,
 			return c.runVerify(cmd.Context(), pick(args), only, key, stored)
 		},
 	}
-	cmd.Flags().StringVar(&only, "store", "", "only this store: local, rsync, r2")
+	cmd.Flags().StringVar(&only, "store", "", "only this store: local, or a target of BACKUP_TYPE")
 	cmd.Flags().StringVar(&key, "key", "", keyHelp)
 	cmd.Flags().BoolVar(&stored, "stored", false, "compare the files as they are stored, without a private key; that they can be decrypted is not proven")
 	return cmd
