@@ -97,6 +97,6 @@ func (c *command) initSettings() error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
-	fmt.Fprintf(c.talk(), "Wrote %s. Fill it in, then: canton-backup config check && canton-backup doctor\n", c.file)
+	fmt.Fprintf(c.talk(), "Wrote %s. Fill it in, encryption too (docs/how-to/encryption.md), then: canton-backup config check && canton-backup doctor\n", c.file)
 	return nil
 }
