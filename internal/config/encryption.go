@@ -27,6 +27,9 @@ func (r *reader) encryption() Encryption {
 		r.absolute("GPG_PUBLIC_KEYS", e.GPGPublicKeys)
 		r.absolute("IDENTITIES_RECIPIENTS", e.IdentitiesTo)
 	default:
+		if len(e.IdentitiesTo) > 0 { // they would be stored in plain text, against what was asked for
+			r.bad("IDENTITIES_RECIPIENTS", misplaced, "ENCRYPTION is none", "set ENCRYPTION=age or gpg, or leave IDENTITIES_RECIPIENTS out")
+		}
 		if e.Required {
 			r.bad("REQUIRE_ENCRYPTION", "true", "ENCRYPTION is none: there would be no backup at all", "set ENCRYPTION=age or gpg")
 		}

@@ -176,7 +176,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 	bad := map[string]string{
 		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "0", "KEEP_DAILY": "-1", "KEEP_WEEKLY": "all", "KEEP_MONTHLY": "1.5", "COMPRESSION": "xz",
-		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here",
+		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here", "IDENTITIES_RECIPIENTS": "age1canary",
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
 		"IDENTITIES": "maybe", "IDENTITIES_URL": "http://host/path", "IDENTITIES_CLIENT_ID": "id", "IDENTITIES_CLIENT_SECRET": "canary", "IDENTITIES_TOKEN_URL": "https://id:canary@host/token",
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
@@ -184,7 +184,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"S3_STORAGE_CLASS": "canary+", "S3_SSE": "rot13", "S3_SSE_KMS_KEY": "alias/x", "S3_OBJECT_LOCK_DAYS": "x", "S3_MAX_PARTS": "0",
 		"S3_CA_FILE": "/nowhere/ca.pem", "DIR_PATH": "here", "UPLOAD_LIMIT": "fast",
 	}
-	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS", "IDENTITIES_RECIPIENTS"}
+	free := []string{"REMOTE_PATH", "R2_ACCESS_KEY", "R2_SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "IDENTITIES_AUDIENCE", "IDENTITIES_SCOPE", "IDENTITIES_USER", "VALIDATOR_DB", "PARTICIPANT_DB", "VERSION", "PARTY_HINT", "MIGRATION_ID", "SV_URL", "SCAN_URL", "AGE_RECIPIENTS", "GPG_PUBLIC_KEYS"}
 	for _, k := range config.Keys {
 		value, has := bad[k.Name]
 		if !has {
