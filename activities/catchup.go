@@ -23,10 +23,12 @@ type CatchUpInput struct {
 // CaughtUp says which sets the target had missed and has now.
 type CaughtUp struct {
 	Sets []backupset.ID `json:"sets,omitempty"`
+	Left int            `json:"left,omitempty"` // that a later run will send
 }
 
 // CatchUp copies to a target the sets of this host that it missed: it was down, full or not there yet. The newest come first, and a set
-// that retention would release there at once is not sent. A repeated CatchUp goes on where the last one stopped.
+// that retention would release there at once is not sent. When half the time to the next backup is over, the rest is left to later runs:
+// old sets must not keep the node from its next one. A repeated CatchUp goes on where the last one stopped.
 func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 	var sent, total atomic.Int64
 	var caught CaughtUp
@@ -58,7 +60,12 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 		if err := os.MkdirAll(staging(settings), 0o700); err != nil {
 			return fmt.Errorf("make staging folder: %w", err)
 		}
+		enough := s.Now().Add(settings.Every / 2)
 		for _, e := range missed {
+			if s.Now().After(enough) {
+				caught.Left++
+				continue
+			}
 			m, before := e.Manifest, sent.Load()
 			_, manifest, err := catalog.LocalManifest(local.Path(backupset.ManifestName(m.Set)))
 			if errors.Is(err, catalog.ErrUnsealed) {
@@ -83,7 +90,7 @@ func (s *Sets) CatchUp(ctx context.Context, in CatchUpInput) (CaughtUp, error) {
 }
 
 // Missed are the sets of this node that lie here, whole, and not there, newest first: without those that retention would release there, and
-// without plain ones when the settings forbid that they leave this host.
+// without plain ones when the settings encrypt by now.
 func Missed(now time.Time, here, there catalog.Listing, s config.Settings) []catalog.Entry {
 	has := map[backupset.ID]bool{}
 	for _, e := range there.Sets {
@@ -92,7 +99,7 @@ func Missed(now time.Time, here, there catalog.Listing, s config.Settings) []cat
 	both := catalog.Listing{Sets: there.Sets}
 	var candidates []catalog.Entry
 	for _, e := range here.Sets {
-		if !e.Own || e.Damage != "" || has[e.Manifest.Set] || s.Encryption.Required && e.Manifest.Plain() {
+		if !e.Own || e.Damage != "" || has[e.Manifest.Set] || s.Encryption.Method != backupset.Unencrypted && e.Manifest.Plain() {
 			continue
 		}
 		candidates = append(candidates, e)

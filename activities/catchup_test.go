@@ -16,6 +16,17 @@ import (
 	"canton-backup/internal/store/dir"
 )
 
+// hurried is a clock that stands for its first two looks and is later by step at each one after.
+func hurried(from time.Time, step time.Duration) func() time.Time {
+	looks := 0
+	return func() time.Time {
+		if looks++; looks > 3 {
+			from = from.Add(step)
+		}
+		return from
+	}
+}
+
 // A target that was away for some runs gets what it missed, newest first, but neither what retention would release there nor another
 // node's sets; and the second time there is nothing left to do.
 func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
@@ -63,7 +74,10 @@ func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
 		require.NoError(t, value.Get(&caught))
 		return caught.Sets
 	}
-	require.Equal(t, []backupset.ID{ids[2], ids[1], ids[0]}, catchUp())
+	s.host.Now = hurried(now, 3*time.Hour) // half of four hours is over after the first
+	require.Equal(t, []backupset.ID{ids[2]}, catchUp())
+	s.host.Now = time.Now
+	require.Equal(t, []backupset.ID{ids[1], ids[0]}, catchUp())
 	listing, err := catalog.List(context.Background(), target, catalog.Owner{Node: "n", Network: "testnet"})
 	require.NoError(t, err)
 	require.Len(t, listing.Sets, 4)
@@ -73,10 +87,10 @@ func TestCatchUp_SendsWhatTheTargetMissed(t *testing.T) {
 	require.Equal(t, "before the reset", listing.Sets[3].Pinned)
 	require.Empty(t, catchUp())
 
-	// Plain sets stay here where the settings say so.
+	// Plain sets stay here where the settings encrypt by now.
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.MkdirAll(folder, 0o700))
-	settings.Encryption.Required = true
+	settings.Encryption.Method = backupset.Age
 	here, err = catalog.List(context.Background(), local, catalog.Owner{Node: "n", Network: "testnet"})
 	require.NoError(t, err)
 	require.Empty(t, Missed(now, here, catalog.Listing{}, settings))

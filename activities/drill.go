@@ -224,7 +224,7 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 	if err != nil {
 		return err
 	}
-	key, err := d.key(s, h.Component)
+	key, err := d.key(s, string(p.Request.Stamp), h.Component)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	if _, err := session.EndStrays(ctx); err != nil {
 		return Dump{}, err
 	}
-	if c.to, err = Recipients(settings, c.host.Now()); err != nil {
+	if c.to, err = planned(settings, c.in.Plan, c.host.Now()); err != nil {
 		return Dump{}, err
 	}
 	component, err := c.describe(ctx, session)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,23 @@ func Recipients(s config.Settings, now time.Time) (*encryption.Recipients, error
 	return nil, nil
 }
 
+// planned are the recipients that the run began with. A run that would go on with others, or with none, is refused: its set might become half plain.
+func planned(s config.Settings, plan Plan, now time.Time) (*encryption.Recipients, error) {
+	to, err := Recipients(s, now)
+	if err != nil {
+		return nil, err
+	}
+	var method backupset.Encryption
+	var prints []string
+	if to != nil {
+		method, prints = to.Method, to.Fingerprints()
+	}
+	if method != plan.Encryption || !slices.Equal(prints, plan.Recipients) {
+		return nil, &config.Error{File: s.File, Problems: []config.Problem{{Key: "ENCRYPTION", Cause: "it, or its keys, changed since the run began", Fix: "start another backup"}}}
+	}
+	return to, nil
+}
+
 // ExpiryNotices says which keys expire soon.
 func ExpiryNotices(to *encryption.Recipients, now time.Time) []string {
 	var notices []string
@@ -42,29 +60,45 @@ func ExpiryNotices(to *encryption.Recipients, now time.Time) []string {
 	return notices
 }
 
-// key is the private key for that component: the one that was lent, else the one of the settings. Of a plain component it is nil, and so it is
-// when there is none: whoever decodes then says for which keys the file opens.
-func (h *Host) key(s config.Settings, c backupset.Component) (*encryption.Key, error) {
+// expiryAlerts are the times before a key's end at which somebody is told.
+var expiryAlerts = []time.Duration{30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour}
+
+// expiryDue are the notices of keys that passed one of those times since the last backup.
+func expiryDue(to *encryption.Recipients, now time.Time, every time.Duration) []string {
+	due := &encryption.Recipients{}
+	for _, k := range to.Keys {
+		left := k.Expires.Sub(now)
+		if !k.Expires.IsZero() && slices.ContainsFunc(expiryAlerts, func(at time.Duration) bool { return left <= at && left > at-every }) {
+			due.Keys = append(due.Keys, k)
+		}
+	}
+	return ExpiryNotices(due, now)
+}
+
+// key is what may open that component in that run: the key with which the run began, the one that is lent, and the one of the settings. Of a plain
+// component it is nil, and so it is when there is none: whoever decodes then says for which keys the file opens.
+func (h *Host) key(s config.Settings, run string, c backupset.Component) (*encryption.Key, error) {
 	if c.Encryption == backupset.Unencrypted {
 		return nil, nil
 	}
-	if h.Lent != nil {
-		if lent := h.Lent(); lent != nil {
-			return lent, nil
-		}
-	}
+	key := encryption.Join(h.Keys.Held(run), h.Keys.Key())
 	if s.Encryption.Key == "" {
-		return nil, nil
+		return key, nil
 	}
-	return encryption.ReadKey(s.Encryption.Key, nil)
+	own, err := encryption.ReadKey(s.Encryption.Key, nil)
+	if err != nil && key == nil {
+		return nil, err
+	}
+	return encryption.Join(key, own), nil
 }
 
-// opens proves that the private key at hand opens a component, before anything depends on it.
-func (h *Host) opens(ctx context.Context, s config.Settings, from store.Store, c backupset.Component) error {
+// opens proves that the private key at hand opens a component, before anything depends on it, and holds the key for the run. A file that
+// rotted at its beginning is told from one for another key.
+func (h *Host) opens(ctx context.Context, s config.Settings, run string, from store.Store, c backupset.Component) error {
 	if c.Encryption == backupset.Unencrypted {
 		return nil
 	}
-	key, err := h.key(s, c)
+	key, err := h.key(s, run, c)
 	if err != nil {
 		return err
 	}
@@ -75,10 +109,19 @@ func (h *Host) opens(ctx context.Context, s config.Settings, from store.Store, c
 	if err != nil {
 		return err
 	}
-	defer object.Close()
-	text, err := seal.Decode(object, c, key)
-	if err != nil {
-		return err
+	text, err := seal.Decode(ctx, object, c, key)
+	if err == nil {
+		h.Keys.Hold(run, key)
+		return errors.Join(text.Close(), object.Close())
 	}
-	return text.Close()
+	_ = object.Close() // read from the front once more
+	again, openErr := from.Open(ctx, c.File, 0)
+	if openErr != nil {
+		return openErr
+	}
+	defer again.Close()
+	if differs := seal.VerifyStored(again, c); differs != nil {
+		return fmt.Errorf("%w; it reads as: %v", differs, err)
+	}
+	return err
 }

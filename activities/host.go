@@ -13,7 +13,7 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
-	"canton-backup/internal/encryption"
+	"canton-backup/internal/keyring"
 	"canton-backup/internal/notify"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/store"
@@ -38,8 +38,7 @@ type Host struct {
 	Program      string // name and version, for manifests
 	Searchable   bool   // the cluster knows our search attributes: a run that sets an unknown one would never get on
 	Now          func() time.Time
-	// Lent is the private key that an operator lent to this process, nil when there is none.
-	Lent func() *encryption.Key
+	Keys         *keyring.Ring // private keys that operators lent to this process; nil where there is no worker
 	// Running describes the open workflow of that id, nil when there is none.
 	Running func(ctx context.Context, id string) (*Run, error)
 }

@@ -39,6 +39,8 @@ type IdentitiesInput struct {
 type IdentitiesDump struct {
 	Dump    *Dump  `json:"dump,omitempty"` // nil: the set holds none
 	Warning string `json:"warning,omitempty"`
+	// New: the set before had fresh ones, so that this is the time to tell somebody.
+	New bool `json:"new,omitempty"`
 }
 
 // DumpIdentities fetches the node's identities for the set (domain R5, R7, R27). For want of them no backup fails: what is wrong comes back as a
@@ -48,6 +50,9 @@ func (d *Dumps) DumpIdentities(ctx context.Context, in IdentitiesInput) (Identit
 	err := withHeartbeat(ctx, func() Progress { return Progress{Phase: "fetching the node's identities"} }, func(ctx context.Context) error {
 		settings, err := d.settings()
 		if err != nil || settings.Identities.Off {
+			return err
+		}
+		if _, err := planned(settings, in.Plan, d.Now()); err != nil {
 			return err
 		}
 		fetched, err := d.fetchIdentities(ctx, settings, in)
@@ -121,8 +126,7 @@ func stageIdentities(s config.Settings, set backupset.ID, c backupset.Component,
 	return &Dump{Component: c, Staged: staged}, nil
 }
 
-// carryOn stages the identities of the newest set that has those of the same participant, as they lie there: this host cannot open them. Plain ones
-// are not taken where the settings encrypt by now.
+// carryOn stages the identities of the newest set that has those of the same participant, as they lie there: this host cannot open them.
 func (d *Dumps) carryOn(ctx context.Context, s config.Settings, in IdentitiesInput, cause error) (IdentitiesDump, error) {
 	name := identities.Name(cause)
 	missing := IdentitiesDump{Warning: fmt.Sprintf("%s: %s: %v; the set holds none", IdentitiesMissing, name, cause)}
@@ -138,12 +142,25 @@ func (d *Dumps) carryOn(ctx context.Context, s config.Settings, in IdentitiesInp
 	if err != nil {
 		return IdentitiesDump{}, err
 	}
+	var method backupset.Encryption
+	var prints []string
+	if to != nil {
+		method, prints = to.Method, to.Fingerprints()
+	}
+	missing.New = freshBefore(listing, in.Set)
 	for _, e := range listing.Sets {
 		c, has := e.Manifest.Component(backupset.Identities)
-		if !has || !e.Own || e.Damage != "" || c.IdentitiesEvidence == nil || in.Participant == "" || c.IdentitiesEvidence.ID != in.Participant || to != nil && c.Encryption == backupset.Unencrypted {
+		if !has || !e.Own || e.Damage != "" || c.IdentitiesEvidence == nil || in.Participant == "" || c.IdentitiesEvidence.ID != in.Participant {
+			continue
+		}
+		// Those that were encrypted to other keys, or to none, may be what the keys were changed for.
+		if c.Encryption != method || !slices.Equal(c.Recipients, prints) {
 			continue
 		}
 		stored, err := readStored(ctx, local, c)
+		if errors.Is(err, seal.ErrDiffers) {
+			continue // rotten: an older set may still have them whole
+		}
 		if err != nil {
 			return IdentitiesDump{}, err
 		}
@@ -153,9 +170,25 @@ func (d *Dumps) carryOn(ctx context.Context, s config.Settings, in IdentitiesInp
 		}
 		dump.Component.PlainSize, dump.Component.PlainSHA256 = c.PlainSize, c.PlainSHA256
 		taken := c.IdentitiesEvidence.TakenAt
-		return IdentitiesDump{Dump: dump, Warning: fmt.Sprintf("%s: %s: %v; those of %s are kept, which are %s old", IdentitiesStale, name, cause, taken.Format(time.DateTime+" UTC"), age(d.Now().Sub(taken)))}, nil
+		return IdentitiesDump{Dump: dump, New: missing.New, Warning: fmt.Sprintf("%s: %s: %v; those of %s are kept, which are %s old", IdentitiesStale, name, cause, taken.Format(time.DateTime+" UTC"), age(d.Now().Sub(taken)))}, nil
 	}
 	return missing, nil
+}
+
+// freshBefore reports whether the newest set before that one holds identities of its own time.
+func freshBefore(listing catalog.Listing, set backupset.ID) bool {
+	for _, e := range listing.Sets {
+		if e.Own && e.Manifest.Set < set {
+			return FreshIdentities(e.Manifest)
+		}
+	}
+	return false
+}
+
+// FreshIdentities reports whether a set's identities were fetched when it was made.
+func FreshIdentities(m backupset.Manifest) bool {
+	c, has := m.Component(backupset.Identities)
+	return has && c.IdentitiesEvidence != nil && !c.IdentitiesEvidence.TakenAt.Before(m.Set.Time().Add(-time.Minute))
 }
 
 const identitiesLimit = 4 << 20 // bytes, encrypted

@@ -35,6 +35,7 @@ func TestCarryOn_StaleOrMissing(t *testing.T) {
 	none := carry(step("PAR::a::1220", now))
 	require.Nil(t, none.Dump)
 	require.Contains(t, none.Warning, "IdentitiesMissing: IdentitiesUnreachable")
+	require.False(t, none.New, "there was none before, either")
 
 	in := s.staged(taken, "PAR::a::1220")
 	const text = `{"id":"PAR::a::1220"}`
@@ -51,6 +52,7 @@ func TestCarryOn_StaleOrMissing(t *testing.T) {
 	stale := carry(step("PAR::a::1220", now))
 	require.Contains(t, stale.Warning, "IdentitiesStale: IdentitiesUnreachable")
 	require.Contains(t, stale.Warning, "3h0m")
+	require.True(t, stale.New, "the set before had fresh ones")
 	require.Equal(t, taken, stale.Dump.Component.IdentitiesEvidence.TakenAt)
 	require.Equal(t, c.SHA256, stale.Dump.Component.SHA256)
 	data, err := os.ReadFile(filepath.Join(stagingOf(settings, backupset.NewID(now)), stale.Dump.Staged))

@@ -38,7 +38,8 @@ type Plan struct {
 	Facts       backupset.NodeFacts  `json:"facts"`
 	Estimate    int64                `json:"estimate"` // bytes that the set may need
 	LastGood    backupset.ID         `json:"last_good,omitempty"`
-	Searchable  bool                 `json:"searchable"` // search attributes may be set
+	Searchable  bool                 `json:"searchable"`       // search attributes may be set
+	Alerts      []string             `json:"alerts,omitempty"` // what somebody is to be told although the backup is made
 	Warnings    []string             `json:"warnings,omitempty"`
 }
 
@@ -115,6 +116,7 @@ func (n *Node) encrypts(s config.Settings, plan *Plan) error {
 	}
 	plan.Encryption, plan.Recipients = to.Method, to.Fingerprints()
 	plan.Warnings = append(plan.Warnings, ExpiryNotices(to, n.Now())...)
+	plan.Alerts = expiryDue(to, n.Now(), s.Every)
 	return nil
 }
 

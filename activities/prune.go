@@ -21,6 +21,8 @@ type Prunes struct{ *Host }
 type PruneInput struct {
 	Set    backupset.ID `json:"set,omitempty"`    // the set just made: it must be there, whole, or nothing is pruned
 	Target config.Kind  `json:"target,omitempty"` // of PruneRemote
+	// KeepOpen leaves what interrupted runs left: the target has not caught up yet, and a later run goes on from there.
+	KeepOpen bool `json:"keep_open,omitempty"`
 }
 
 // Pruned says what was deleted, and why what stayed, stayed.
@@ -93,7 +95,7 @@ func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.St
 	if err := os.MkdirAll(staging(settings), 0o700); err != nil {
 		return pruned, fmt.Errorf("make staging folder: %w", err)
 	}
-	err = p.release(ctx, settings, s, own, listing, &pruned)
+	err = p.release(ctx, settings, s, own, listing, in, &pruned)
 	if in.Target != "" && errors.Is(err, store.ErrDenied) && ctx.Err() == nil {
 		// A target whose key may write and not delete is a good choice: who takes this host cannot take its backups too. It was just
 		// listed, so that the key is not a wrong one.
@@ -103,7 +105,7 @@ func (p *Prunes) apply(ctx context.Context, settings config.Settings, s store.St
 }
 
 // release removes what retention lets go, oldest first, then what interrupted runs left.
-func (p *Prunes) release(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, listing catalog.Listing, pruned *Pruned) error {
+func (p *Prunes) release(ctx context.Context, settings config.Settings, s store.Store, own catalog.Owner, listing catalog.Listing, in PruneInput, pruned *Pruned) error {
 	pruned.Kept = len(listing.Sets)
 	for _, id := range retention.Released(PlanPrune(p.Now(), listing, settings.Retention)) {
 		e, err := listing.Find(string(id), p.Now())
@@ -119,6 +121,9 @@ func (p *Prunes) release(ctx context.Context, settings config.Settings, s store.
 		}
 		pruned.Removed = append(pruned.Removed, id)
 		pruned.Kept--
+	}
+	if in.KeepOpen {
+		return nil
 	}
 	var err error
 	pruned.Swept, err = catalog.Sweep(ctx, s, own)

@@ -51,7 +51,7 @@ func (r *Restores) Fetch(ctx context.Context, in RestoreStep) error {
 			}
 		}
 		for _, h := range in.Plan.Halves {
-			if err := r.opens(ctx, settings, source, h.Component); err != nil {
+			if err := r.opens(ctx, settings, string(in.Plan.Request.Stamp), source, h.Component); err != nil {
 				return fmt.Errorf("fetch set %s: %w", in.Plan.Set, err)
 			}
 		}
@@ -198,7 +198,7 @@ func (r *Restores) Load(ctx context.Context, in LoadInput) error {
 		if err != nil {
 			return err
 		}
-		key, err := r.key(settings, half.Component)
+		key, err := r.key(settings, string(in.Plan.Request.Stamp), half.Component)
 		if err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func loadFile(ctx context.Context, server *postgres.Server, path string, key *en
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
 	}
 	defer file.Close()
-	text, err := seal.Decode(io.TeeReader(file, counted{io.Discard, read}), h.Component, key)
+	text, err := seal.Decode(ctx, io.TeeReader(file, counted{io.Discard, read}), h.Component, key)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
 	}

@@ -193,7 +193,8 @@ func (r *Restores) rename(ctx context.Context, p RestorePlan, phase string, deci
 }
 
 // DiscardFetched removes what a restore had fetched.
-func (r *Restores) DiscardFetched(ctx context.Context, _ RestoreStep) error {
+func (r *Restores) DiscardFetched(ctx context.Context, in RestoreStep) error {
+	r.Keys.Release(string(in.Plan.Request.Stamp))
 	settings, err := r.settings()
 	if err == nil {
 		err = os.RemoveAll(restoring(settings))
@@ -203,6 +204,7 @@ func (r *Restores) DiscardFetched(ctx context.Context, _ RestoreStep) error {
 
 // DropLoaded removes the databases that an undone restore had loaded, and what it had fetched.
 func (r *Restores) DropLoaded(ctx context.Context, in RestoreStep) error {
+	r.Keys.Release(string(in.Plan.Request.Stamp))
 	return withHeartbeat(ctx, func() Progress { return Progress{Phase: "removing what was loaded"} }, func(ctx context.Context) error {
 		settings, err := r.settings()
 		if err != nil {

@@ -105,7 +105,7 @@ func (r *rig) load(ctx context.Context, path string, codec backupset.Codec) (err
 		return err
 	}
 	defer file.Close()
-	text, err := seal.Decode(file, backupset.Component{Codec: codec}, nil)
+	text, err := seal.Decode(ctx, file, backupset.Component{Codec: codec}, nil)
 	if err != nil {
 		return err
 	}

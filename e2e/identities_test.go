@@ -52,7 +52,11 @@ func TestBackup_Identities(t *testing.T) {
 	require.True(t, has)
 	require.Equal(t, c.SHA256, again.SHA256)
 	require.Equal(t, c.IdentitiesEvidence.TakenAt, again.IdentitiesEvidence.TakenAt)
-	require.Empty(t, h.telegram.messages())
+	require.Len(t, h.telegram.messages(), 1, "the first time")
+	require.Contains(t, h.telegram.messages()[0], "IdentitiesStale")
+	require.Contains(t, h.run("status").out, "identities STALE")
+	require.Equal(t, 0, h.run("backup").code)
+	require.Len(t, h.telegram.messages(), 1, "and not again")
 
 	h.set("IDENTITIES", "off")
 	r = h.run("backup", "--json")

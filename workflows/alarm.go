@@ -56,6 +56,10 @@ func (r BackupResult) concern() *notify.Alert {
 		alert.Step, alert.Next = "Seal", "if the node was not onboarded anew, the wrong database was dumped: compare canton-backup show "+string(r.Set)
 		causes = append(causes, r.Changed)
 	}
+	if len(r.Alerts) > 0 {
+		alert.Step, alert.Next = "Preflight", "docs/how-to/encryption.md for keys, docs/how-to/identities.md for identities; see: canton-backup doctor"
+		causes = append(causes, r.Alerts...)
+	}
 	// A fresh node proves nothing yet; one that did before and does no more has lost its proof.
 	if r.Verdict != backupset.Pass && r.LastGood != "" {
 		alert.Step, alert.Next, alert.LastGood = "Seal", "compare docs/reference/checks.md with the node's Splice version", string(r.LastGood)

@@ -37,6 +37,7 @@ type BackupResult struct {
 	Targets          []TargetResult    `json:"targets,omitempty"`
 	Warnings         []string          `json:"warnings,omitempty"`
 	LastGood         backupset.ID      `json:"last_good,omitempty"` // newest verified set before this one
+	Alerts           []string          `json:"alerts,omitempty"`    // of keys that expire, and identities that could not be had
 	Changed          string            `json:"changed,omitempty"`   // the node became another participant: from which, to which
 	AlertUndelivered string            `json:"alert_undelivered,omitempty"`
 }
@@ -81,7 +82,7 @@ func BackupNode(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 	if err != nil {
 		return BackupResult{}, err
 	}
-	run := &backup{journal: journal, in: in, set: backupset.NewID(workflow.Now(ctx))}
+	run := &backup{journal: journal, in: in, set: backupset.NewID(workflow.Now(ctx)), behind: map[config.Kind]bool{}}
 	result, err := run.run(ctx)
 	if err != nil {
 		name, text := cause(err)
@@ -105,6 +106,7 @@ type backup struct {
 	identities  *activities.Dump // nil: the set holds none
 	sealed      activities.Sealed
 	targets     []TargetResult
+	behind      map[config.Kind]bool // targets that did not get all that they had missed
 }
 
 // run is the life of a backup set.
@@ -177,6 +179,9 @@ func (b *backup) dumpIdentities(ctx workflow.Context) error {
 	b.identities = dump.Dump
 	if b.identities != nil {
 		b.sayDump(ctx, *b.identities)
+	}
+	if dump.New {
+		b.plan.Alerts = append(b.plan.Alerts, dump.Warning)
 	}
 	if dump.Warning != "" {
 		b.plan.Warnings = append(b.plan.Warnings, dump.Warning)
@@ -257,11 +262,15 @@ func (b *backup) catchUp(ctx workflow.Context) error {
 		}
 		if err != nil {
 			name, text := cause(err)
+			b.behind[b.targets[i].Target] = true
 			b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text))
 			b.say(ctx, "⚠ %s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text)
 		}
 		if n := len(caught.Sets); n > 0 {
 			b.say(ctx, "✓ %s caught up, %d set(s)", b.targets[i].Target, n)
+		}
+		if caught.Left > 0 {
+			b.say(ctx, "%d more set(s) that %s missed are left to later runs", caught.Left, b.targets[i].Target)
 		}
 	}
 	return nil
@@ -300,7 +309,7 @@ func (b *backup) prune(ctx workflow.Context) error {
 		}
 	}
 	for _, i := range b.good() {
-		removed, err := b.pruned(ctx, prunes.PruneRemote, activities.PruneInput{Set: b.set, Target: b.targets[i].Target}, string(b.targets[i].Target))
+		removed, err := b.pruned(ctx, prunes.PruneRemote, activities.PruneInput{Set: b.set, Target: b.targets[i].Target, KeepOpen: b.behind[b.targets[i].Target]}, string(b.targets[i].Target))
 		if err != nil {
 			return err
 		}
@@ -333,7 +342,7 @@ func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneI
 }
 
 func (b *backup) result(ctx workflow.Context) (BackupResult, error) {
-	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings, LastGood: b.plan.LastGood, Changed: b.sealed.Changed}
+	r := BackupResult{Set: b.set, Outcome: Done, Verdict: b.sealed.Verdict, Checks: b.sealed.Checks, Bytes: b.sealed.Bytes, Targets: b.targets, Warnings: b.plan.Warnings, Alerts: b.plan.Alerts, LastGood: b.plan.LastGood, Changed: b.sealed.Changed}
 	if len(b.good()) < len(b.targets) {
 		r.Outcome = Incomplete
 	}

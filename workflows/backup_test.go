@@ -32,7 +32,9 @@ type bench struct {
 	alert   *notify.Alert
 	plan    activities.Plan
 	verdict backupset.Verdict
-	pruned  activities.Pruned // at a target
+
+	identities activities.IdentitiesDump
+	pruned     activities.Pruned // at a target
 }
 
 func newBench(t *testing.T, targets ...config.Kind) *bench {
@@ -65,7 +67,7 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 		return dumpOf("participant-4", in.Set), b.call("DumpParticipant")
 	}).Maybe()
 	b.OnActivity(dumps.DumpIdentities, mock.Anything, mock.Anything).Return(func(context.Context, activities.IdentitiesInput) (activities.IdentitiesDump, error) {
-		return activities.IdentitiesDump{}, b.call("DumpIdentities")
+		return b.identities, b.call("DumpIdentities")
 	}).Maybe()
 	b.OnActivity(dumps.Discard, mock.Anything, mock.Anything).Return(func(context.Context, activities.DiscardInput) error {
 		return b.call("Discard")
@@ -210,6 +212,25 @@ func TestBackup_IdentitiesFailureIsAWarning(t *testing.T) {
 	require.Contains(t, b.calls, "Seal")
 	require.Contains(t, strings.Join(result.Warnings, "\n"), "IdentitiesMissing: InsufficientSpace")
 	require.Nil(t, b.alert)
+}
+
+// Identities that could be had before and cannot now, and a key that is about to expire, are told of once, and the backup is good.
+func TestBackup_AlertsOfAGoodBackup(t *testing.T) {
+	b := newBench(t)
+	b.plan.Alerts = []string{"public key X expires in 6 days"}
+	b.identities = activities.IdentitiesDump{Warning: "IdentitiesStale: IdentitiesDenied", New: true}
+	result, err := b.run(t)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Done, result.Outcome)
+	require.True(t, b.alert.Done)
+	require.Contains(t, b.alert.Cause, "expires in 6 days")
+	require.Contains(t, b.alert.Cause, "IdentitiesStale")
+
+	b = newBench(t)
+	b.identities = activities.IdentitiesDump{Warning: "IdentitiesStale: IdentitiesDenied"}
+	_, err = b.run(t)
+	require.NoError(t, err)
+	require.Nil(t, b.alert, "it was told of before")
 }
 
 // What a target missed earlier may wait for a later run: the new set is there.

@@ -78,9 +78,9 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	if w.lock, err = lockNode(settings); err != nil {
 		return nil, err
 	}
-	var ring keyring.Ring
+	ring := &keyring.Ring{}
 	if w.keys, err = ring.Serve(KeyringPath(settings)); err != nil {
-		return nil, err
+		logger.Warn("no key can be lent to this worker, DECRYPTION_KEY works: " + err.Error())
 	}
 	if w.runLog, err = openRunLog(settings); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		return nil, err
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
-	host.Lent = ring.Key
+	host.Keys = ring
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())

@@ -185,6 +185,10 @@ func (m Manifest) Encode() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
+// recipientPattern is what public keys are called: an age recipient, an SSH key's digest, an OpenPGP fingerprint. Manifests come from targets, and a
+// name may become an argument of gpg.
+var recipientPattern = regexp.MustCompile(`^(age1[0-9a-z]+|SHA256:[A-Za-z0-9+/]{43}|[0-9A-F]{40}|[0-9A-F]{64})$`)
+
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Decode reads a manifest and refuses one that does not describe a whole set under its own names: what it says decides
@@ -224,6 +228,11 @@ func (m Manifest) validate() error {
 		seen[c.Role] = true
 		if c.Encryption != Unencrypted && c.Encryption != Age && c.Encryption != GPG {
 			return fmt.Errorf("encryption %q is unknown", c.Encryption)
+		}
+		for _, r := range c.Recipients {
+			if !recipientPattern.MatchString(r) {
+				return fmt.Errorf("recipient %q is no fingerprint", r)
+			}
 		}
 		name := IdentitiesName(m.Set, c.Encryption)
 		if c.Role != Identities {

@@ -48,18 +48,20 @@ func TestManifest_Golden(t *testing.T) {
 // What a manifest says decides which files are deleted: one that names anything but its own dumps is refused.
 func TestDecode_RefusesForged(t *testing.T) {
 	for name, change := range map[string]func(m *backupset.Manifest){
-		"path":             func(m *backupset.Manifest) { m.Components[0].File = "../../etc/passwd" },
-		"foreign file":     func(m *backupset.Manifest) { m.Components[0].File = "photos.tar" },
-		"other set's file": func(m *backupset.Manifest) { m.Components[0].File = "validator_20200101_000000.sql.gz" },
-		"half a pair":      func(m *backupset.Manifest) { m.Components = m.Components[:1] },
-		"same half twice":  func(m *backupset.Manifest) { m.Components[1] = m.Components[0] },
-		"no digest":        func(m *backupset.Manifest) { m.Components[0].SHA256 = "" },
-		"zero bytes":       func(m *backupset.Manifest) { m.Components[0].Size = 0 },
-		"no node":          func(m *backupset.Manifest) { m.Node = "" },
-		"bad id":           func(m *backupset.Manifest) { m.Set = "20261399_000000" },
-		"unknown codec":    func(m *backupset.Manifest) { m.Components[0].Codec = "lz4" },
-		"no format":        func(m *backupset.Manifest) { m.Format = 0 },
-		"newer format":     func(m *backupset.Manifest) { m.Format = backupset.Format + 1 },
+		"path":                        func(m *backupset.Manifest) { m.Components[0].File = "../../etc/passwd" },
+		"foreign file":                func(m *backupset.Manifest) { m.Components[0].File = "photos.tar" },
+		"other set's file":            func(m *backupset.Manifest) { m.Components[0].File = "validator_20200101_000000.sql.gz" },
+		"half a pair":                 func(m *backupset.Manifest) { m.Components = m.Components[:1] },
+		"same half twice":             func(m *backupset.Manifest) { m.Components[1] = m.Components[0] },
+		"no digest":                   func(m *backupset.Manifest) { m.Components[0].SHA256 = "" },
+		"zero bytes":                  func(m *backupset.Manifest) { m.Components[0].Size = 0 },
+		"no node":                     func(m *backupset.Manifest) { m.Node = "" },
+		"bad id":                      func(m *backupset.Manifest) { m.Set = "20261399_000000" },
+		"recipient that is an option": func(m *backupset.Manifest) { m.Components[0].Recipients = []string{"--output=/etc/passwd"} },
+		"unknown encryption":          func(m *backupset.Manifest) { m.Components[0].Encryption = "rot13" },
+		"unknown codec":               func(m *backupset.Manifest) { m.Components[0].Codec = "lz4" },
+		"no format":                   func(m *backupset.Manifest) { m.Format = 0 },
+		"newer format":                func(m *backupset.Manifest) { m.Format = backupset.Format + 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := manifest()

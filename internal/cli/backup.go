@@ -67,13 +67,13 @@ func (c *command) run(ctx context.Context, s config.Settings, workflow any, kind
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
 	if c.loan != nil {
-		if err := keyring.Lend(ctx, app.KeyringPath(s), *c.loan); err != nil {
+		token, err := keyring.Lend(ctx, app.KeyringPath(s), *c.loan)
+		if err != nil {
 			return err
 		}
+		// A run that goes on without us holds the key that it began with.
 		defer func() {
-			if !errors.Is(err, errDetached) { // the run goes on, and needs it
-				err = errors.Join(err, keyring.Lend(context.WithoutCancel(ctx), app.KeyringPath(s), keyring.Loan{}))
-			}
+			err = errors.Join(err, keyring.TakeBack(context.WithoutCancel(ctx), app.KeyringPath(s), token))
 		}()
 	}
 	for {

@@ -178,7 +178,7 @@ func (d *doctor) privateKey(ctx context.Context, s config.Settings) {
 		object, err := local.Open(ctx, c.File, 0)
 		if err == nil {
 			var text io.ReadCloser
-			if text, err = seal.Decode(object, c, key); err == nil {
+			if text, err = seal.Decode(ctx, object, c, key); err == nil {
 				err = text.Close()
 			}
 			err = errors.Join(err, object.Close())

@@ -107,7 +107,7 @@ func extract(ctx context.Context, from store.Store, c backupset.Component, key *
 		return err
 	}
 	defer r.Close()
-	text, err := seal.Decode(r, c, key)
+	text, err := seal.Decode(ctx, r, c, key)
 	if err != nil {
 		return err
 	}

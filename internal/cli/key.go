@@ -23,7 +23,7 @@ import (
 // runTerm is for how long a key is lent to a run that is followed; it is taken back when the run ends.
 const runTerm = 24 * time.Hour
 
-const keyHelp = "private key of an encrypted set: a file, or gpg-agent (default: DECRYPTION_KEY, else it is asked for)"
+const keyHelp = "file of the private key of an encrypted set (default: what was lent, or DECRYPTION_KEY, else it is asked for)"
 
 func newUnlock(c *command) *cobra.Command {
 	var term time.Duration
@@ -41,7 +41,7 @@ it in memory alone. FILE is an age identity, an SSH key or an OpenPGP one; witho
 				return err
 			}
 			loan.For = term
-			if err := keyring.Lend(cmd.Context(), app.KeyringPath(s), loan); err != nil {
+			if _, err := keyring.Lend(cmd.Context(), app.KeyringPath(s), loan); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.talk(), "The worker of node %s may decrypt until %s, or until: canton-backup lock\n", s.Node.Name, time.Now().Add(term).Format(time.DateTime))
@@ -60,7 +60,7 @@ func newLock(c *command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return keyring.Lend(cmd.Context(), app.KeyringPath(s), keyring.Loan{})
+			return keyring.TakeBack(cmd.Context(), app.KeyringPath(s), "")
 		},
 	}
 }
@@ -73,7 +73,7 @@ func (c *command) askLoan(file string) (keyring.Loan, error) {
 		if err != nil {
 			return loan, fmt.Errorf("read private key: %w: %w", encryption.ErrNoKey, err)
 		}
-		if text := answer.Reveal(); strings.HasPrefix(text, "AGE-SECRET-KEY-") {
+		if text := strings.TrimSpace(answer.Reveal()); strings.HasPrefix(text, "AGE-SECRET-KEY-") {
 			loan.Data, name = []byte(text), "that was typed"
 		} else {
 			file, name = text, text
@@ -116,7 +116,7 @@ func (c *command) hidden(question string) (secret.String, error) {
 	fmt.Fprint(c.Err, question)
 	answer, err := term.ReadPassword(int(in.Fd()))
 	fmt.Fprintln(c.Err)
-	return secret.New(strings.TrimSpace(string(answer))), err
+	return secret.New(string(answer)), err
 }
 
 // lend prepares the loan of a private key for the run that follows, when the set asks for one and the worker has none.
@@ -125,10 +125,10 @@ func (c *command) lend(ctx context.Context, s config.Settings, file string, comp
 	for _, component := range components {
 		encrypted = encrypted || component.Encryption != backupset.Unencrypted
 	}
-	if file == encryption.GPGAgent {
+	if file == encryption.GPGAgent && encrypted {
 		return &exitError{ExitUsage, errors.New("gpg's key cannot be lent: set DECRYPTION_KEY=gpg-agent, and the worker asks the agent of its own user")}
 	}
-	if !encrypted || file == "" && (s.Encryption.Key != "" || keyring.Holds(ctx, app.KeyringPath(s))) {
+	if !encrypted || file == "" && (s.Encryption.Key != "" || keyring.Lent(ctx, app.KeyringPath(s))) {
 		return nil
 	}
 	loan, err := c.askLoan(file)

@@ -14,6 +14,7 @@ import (
 
 	"canton-backup/activities"
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/retention"
@@ -22,15 +23,16 @@ import (
 
 // status is the output of `status`; with --json this is the contract.
 type status struct {
-	Node     string              `json:"node"`
-	Network  string              `json:"network"`
-	Stores   []storeStatus       `json:"stores"`
-	Running  string              `json:"running,omitempty"` // what holds the node's lock: its newest log line
-	Worker   string              `json:"worker"`            // "running", or why it cannot be reached
-	Schedule *scheduled          `json:"schedule,omitempty"`
-	Runs     []runStatus         `json:"runs,omitempty"`  // newest first
-	Drill    *activities.Drilled `json:"drill,omitempty"` // the newest one that is recorded on this host
-	Kept     []restore.Kept      `json:"kept,omitempty"`  // old databases that restores and rollbacks left on the node's server
+	Node       string              `json:"node"`
+	Network    string              `json:"network"`
+	Stores     []storeStatus       `json:"stores"`
+	Running    string              `json:"running,omitempty"` // what holds the node's lock: its newest log line
+	Worker     string              `json:"worker"`            // "running", or why it cannot be reached
+	Schedule   *scheduled          `json:"schedule,omitempty"`
+	Runs       []runStatus         `json:"runs,omitempty"`       // newest first
+	Identities *identitiesStatus   `json:"identities,omitempty"` // absent: IDENTITIES=off, or no set yet
+	Drill      *activities.Drilled `json:"drill,omitempty"`      // the newest one that is recorded on this host
+	Kept       []restore.Kept      `json:"kept,omitempty"`       // old databases that restores and rollbacks left on the node's server
 }
 
 type storeStatus struct {
@@ -42,6 +44,13 @@ type storeStatus struct {
 	Plain    int          `json:"plain"`            // sets of this node that are not encrypted
 	Faults   []string     `json:"faults,omitempty"` // damaged, unreadable or wrongly dated sets
 	Error    string       `json:"error,omitempty"`
+}
+
+// identitiesStatus is what the newest set on this host holds of the node's identities.
+type identitiesStatus struct {
+	Set     backupset.ID `json:"set"`
+	State   string       `json:"state"` // OK, STALE: of an earlier set, NONE
+	TakenAt *time.Time   `json:"taken_at,omitempty"`
 }
 
 type runStatus struct {
@@ -97,6 +106,7 @@ func readStatus(ctx context.Context, s config.Settings) status {
 		st.Stores = append(st.Stores, one)
 	}
 	st.Drill = newestDrill(ctx, all)
+	st.Identities = identitiesOf(s, all)
 	cl, err := dial(ctx, s)
 	if err != nil {
 		st.Worker = err.Error()
@@ -114,6 +124,24 @@ func readStatus(ctx context.Context, s config.Settings) status {
 		st.Worker = err.Error()
 	}
 	return st
+}
+
+func identitiesOf(s config.Settings, all []shelf) *identitiesStatus {
+	for _, shelf := range all {
+		newest, err := shelf.listing.Find(catalog.Latest, time.Now())
+		if shelf.name != activities.Local || err != nil || s.Identities.Off {
+			continue
+		}
+		st := &identitiesStatus{Set: newest.Manifest.Set, State: "NONE"}
+		if c, has := newest.Manifest.Component(backupset.Identities); has && c.IdentitiesEvidence != nil {
+			st.State, st.TakenAt = "STALE", &c.IdentitiesEvidence.TakenAt
+			if activities.FreshIdentities(newest.Manifest) {
+				st.State = "OK"
+			}
+		}
+		return st
+	}
+	return nil
 }
 
 // newestDrill reads the newest record of a drill on this host, nil when there is none.
@@ -184,11 +212,18 @@ func printStatus(w io.Writer, st status) error {
 	}
 	for _, one := range st.Stores {
 		if one.Plain > 0 && one.Store != activities.Local {
-			p.linef("  %-6s PLAIN   %d set(s) hold the node's private keys in plain text: set ENCRYPTION=age", one.Store, one.Plain)
+			p.linef("  %-6s PLAIN   %d set(s) hold the node's private keys in plain text", one.Store, one.Plain)
 		}
 		for _, fault := range one.Faults {
 			p.linef("  %-6s FAULT   %s", one.Store, fault)
 		}
+	}
+	switch i := st.Identities; {
+	case i == nil:
+	case i.State == "NONE":
+		p.linef("  identities NONE  set %s has none of the node's identities, see docs/how-to/identities.md", i.Set)
+	default:
+		p.linef("  identities %-5s taken %s ago", i.State, age(time.Since(*i.TakenAt)))
 	}
 	switch d := st.Drill; {
 	case d == nil:

@@ -27,6 +27,9 @@ func (r *reader) encryption() Encryption {
 		r.absolute("GPG_PUBLIC_KEYS", e.GPGPublicKeys)
 		r.absolute("IDENTITIES_RECIPIENTS", e.IdentitiesTo)
 	default:
+		if r.text("ENCRYPTION", "") == "" && len(r.list("AGE_RECIPIENTS"))+len(r.list("GPG_PUBLIC_KEYS")) > 0 { // whoever set keys expects them to be used
+			r.missing("ENCRYPTION", "public keys are set: say age or gpg, or none if plain sets are meant")
+		}
 		if len(e.IdentitiesTo) > 0 { // they would be stored in plain text, against what was asked for
 			r.bad("IDENTITIES_RECIPIENTS", misplaced, "ENCRYPTION is none", "set ENCRYPTION=age or gpg, or leave IDENTITIES_RECIPIENTS out")
 		}

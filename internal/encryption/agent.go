@@ -3,11 +3,13 @@ package encryption
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"strings"
+	"time"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/process"
@@ -16,28 +18,35 @@ import (
 // agentStream is what gpg decrypts.
 type agentStream struct {
 	*bufio.Reader
-	pipe    *io.PipeReader
-	ended   chan struct{}
-	failure error // of gpg, once ended
+	pipe  *io.PipeReader
+	kill  context.CancelFunc
+	ended chan struct{}
 }
+
+// agentPatience is how long gpg's last words are waited for once it was ended.
+const agentPatience = 5 * time.Second
 
 // openByAgent lets the operator's gpg decrypt, with the key that it or its agent holds. It must not ask: a run has nobody at its side, and a
 // question on a terminal that is not there waits for ever.
-func openByAgent(r io.Reader, c backupset.Component) (io.ReadCloser, error) {
+func openByAgent(ctx context.Context, r io.Reader, c backupset.Component) (io.ReadCloser, error) {
 	program, err := exec.LookPath("gpg")
 	if err != nil {
 		return nil, fmt.Errorf("decrypt %s: %w: gpg is not installed here", c.File, ErrNoKey)
 	}
 	var words bytes.Buffer
 	out, in := io.Pipe()
-	cmd := exec.Command(program, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "error", "--decrypt")
+	ctx, kill := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, program, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "error", "--decrypt")
+	cmd.WaitDelay = agentPatience // a source that stands still must not hold us when gpg is gone
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, in, &words
-	s := &agentStream{Reader: bufio.NewReaderSize(out, 1<<20), pipe: out, ended: make(chan struct{})}
+	s := &agentStream{Reader: bufio.NewReaderSize(out, 1<<20), pipe: out, kill: kill, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		err := process.Run(cmd)
-		s.failure = agentError(program, c, err, words.String())
-		_ = in.CloseWithError(s.failure) // nil ends the stream
+		if ctx.Err() == nil {
+			err = agentError(ctx, program, c, err, words.String())
+		}
+		_ = in.CloseWithError(err) // nil ends the stream
 	}()
 	if _, err := s.Peek(1); err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, s.Close())
@@ -47,13 +56,14 @@ func openByAgent(r io.Reader, c backupset.Component) (io.ReadCloser, error) {
 
 // Close ends gpg.
 func (s *agentStream) Close() error {
-	_ = s.pipe.Close() // gpg ends when nobody takes its output
+	_ = s.pipe.Close()
+	s.kill()
 	<-s.ended
 	return nil
 }
 
 // agentError tells a key that is not there from one that gpg may not ask the passphrase of: its own words are the same for both.
-func agentError(program string, c backupset.Component, err error, words string) error {
+func agentError(ctx context.Context, program string, c backupset.Component, err error, words string) error {
 	if err == nil {
 		return nil
 	}
@@ -62,7 +72,7 @@ func agentError(program string, c backupset.Component, err error, words string) 
 		return fmt.Errorf("decrypt %s: gpg: %s: %w", c.File, lines[len(lines)-1], err)
 	}
 	for _, print := range c.Recipients {
-		if process.Run(exec.Command(program, "--batch", "--no-tty", "--quiet", "--list-secret-keys", print)) == nil {
+		if process.Run(exec.CommandContext(ctx, program, "--batch", "--no-tty", "--quiet", "--list-secret-keys", "--", print)) == nil {
 			return fmt.Errorf("decrypt %s: %w: gpg would ask for the passphrase; give it to the agent first, e.g. by decrypting any file at a terminal", c.File, ErrLocked)
 		}
 	}

@@ -62,8 +62,8 @@ func sealed(t *testing.T, r *encryption.Recipients) ([]byte, backupset.Component
 	return b.Bytes(), backupset.Component{File: "x", Encryption: r.Method, Recipients: r.Fingerprints()}
 }
 
-func opened(k *encryption.Key, data []byte, c backupset.Component) ([]byte, error) {
-	r, err := k.Open(bytes.NewReader(data), c)
+func opened(t *testing.T, k *encryption.Key, data []byte, c backupset.Component) ([]byte, error) {
+	r, err := k.Open(t.Context(), bytes.NewReader(data), c)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func TestAge_StockToolsAndWeReadEachOther(t *testing.T) {
 			data, component := sealed(t, r)
 			key, err := encryption.ReadKey(c.key, nil)
 			require.NoError(t, err)
-			got, err := opened(key, data, component)
+			got, err := opened(t, key, data, component)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(text, got))
 			if c.read {
@@ -123,7 +123,7 @@ func TestAge_StockToolsAndWeReadEachOther(t *testing.T) {
 		data := run(t, text, "age", "-e", "-r", identity.Recipient().String())
 		key, err := encryption.ReadKey(own, nil)
 		require.NoError(t, err)
-		got, err := opened(key, data, backupset.Component{Encryption: backupset.Age})
+		got, err := opened(t, key, data, backupset.Component{Encryption: backupset.Age})
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(text, got))
 	})
@@ -197,7 +197,7 @@ func TestKey_LockedByPassphrase(t *testing.T) {
 			}
 			key, err := encryption.ReadKey(c.file, word("sesame"))
 			require.NoError(t, err)
-			got, err := opened(key, c.data, c.component)
+			got, err := opened(t, key, c.data, c.component)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(text, got))
 			require.Equal(t, "[redacted]", fmt.Sprint(key))
@@ -215,15 +215,15 @@ func TestKey_WrongMissingOrNone(t *testing.T) {
 	require.NoError(t, err)
 	data, component := sealed(t, r)
 
-	_, err = opened(nil, data, component)
+	_, err = opened(t, nil, data, component)
 	require.ErrorIs(t, err, encryption.ErrNoKey)
 	require.ErrorContains(t, err, identity.Recipient().String())
 	key, err := encryption.ParseKey([]byte(other.String()), "other", nil)
 	require.NoError(t, err)
-	_, err = opened(key, data, component)
+	_, err = opened(t, key, data, component)
 	require.ErrorIs(t, err, encryption.ErrWrongKey)
 	component.Encryption = backupset.GPG
-	_, err = opened(key, data, component)
+	_, err = opened(t, key, data, component)
 	require.ErrorIs(t, err, encryption.ErrWrongKey)
 
 	_, err = encryption.ReadKey("/nowhere/key", nil)
@@ -253,9 +253,9 @@ func TestKey_AlteredOrCutFailsWhileRead(t *testing.T) {
 		for _, at := range []int{len(data) / 2, len(data) - 1} {
 			altered := bytes.Clone(data)
 			altered[at] ^= 1
-			_, err = opened(key, altered, component)
+			_, err = opened(t, key, altered, component)
 			require.Error(t, err, "%s altered at %d", c.to.Method, at)
-			_, err = opened(key, data[:at], component)
+			_, err = opened(t, key, data[:at], component)
 			require.Error(t, err, "%s cut at %d", c.to.Method, at)
 		}
 	}
@@ -325,7 +325,7 @@ func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
 				require.Less(t, len(data), len(text)+4096)
 				key, err := encryption.ReadKey(home.private(""), nil)
 				require.NoError(t, err)
-				got, err := opened(key, data, component)
+				got, err := opened(t, key, data, component)
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(text, got))
 				require.True(t, bytes.Equal(text, run(t, data, "gpg", "--homedir", home.dir, "--batch", "--quiet", "-d")))
@@ -334,7 +334,7 @@ func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
 				data := run(t, text, "gpg", "--homedir", home.dir, "--batch", "--trust-model", "always", "--compress-algo", compression, "-r", home.key, "-e")
 				key, err := encryption.ReadKey(home.private(""), nil)
 				require.NoError(t, err)
-				got, err := opened(key, data, backupset.Component{Encryption: backupset.GPG})
+				got, err := opened(t, key, data, backupset.Component{Encryption: backupset.GPG})
 				require.NoError(t, err, compression)
 				require.True(t, bytes.Equal(text, got))
 			}
@@ -390,7 +390,7 @@ func TestGPG_LockedKeyAndAgent(t *testing.T) {
 	}
 	key, err := encryption.ReadKey(file, word("sesame"))
 	require.NoError(t, err)
-	got, err := opened(key, data, component)
+	got, err := opened(t, key, data, component)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(text, got))
 
@@ -398,19 +398,19 @@ func TestGPG_LockedKeyAndAgent(t *testing.T) {
 	agent, err := encryption.ReadKey(encryption.GPGAgent, nil)
 	require.NoError(t, err)
 	home.tool("gpgconf", "--homedir", home.dir, "--kill", "gpg-agent")
-	_, err = opened(agent, data, component)
+	_, err = opened(t, agent, data, component)
 	require.ErrorIs(t, err, encryption.ErrLocked, "a key ring that would prompt must not hang a run")
 	home.gpg("--passphrase", "sesame", "--output", filepath.Join(t.TempDir(), "warm"), "--decrypt", write(t, "data.gpg", data)) // the agent remembers
-	got, err = opened(agent, data, component)
+	got, err = opened(t, agent, data, component)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(text, got))
 
-	stream, err := agent.Open(bytes.NewReader(data), component)
+	stream, err := agent.Open(t.Context(), bytes.NewReader(data), component)
 	require.NoError(t, err)
 	require.NoError(t, stream.Close(), "a reader may leave early")
 
 	t.Setenv("GNUPGHOME", newGPG(t).dir)
-	_, err = opened(agent, data, component)
+	_, err = opened(t, agent, data, component)
 	require.ErrorIs(t, err, encryption.ErrWrongKey)
 }
 

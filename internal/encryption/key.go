@@ -2,12 +2,14 @@ package encryption
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -181,17 +183,37 @@ func unlock(ring openpgp.EntityList, passphrase func() (string, error)) error {
 	return nil
 }
 
+// Join makes one key of several, any of which opens what is encrypted to it. Nil ones are left out; of none it is nil.
+func Join(keys ...*Key) *Key {
+	var all *Key
+	for _, k := range keys {
+		if k == nil {
+			continue
+		}
+		if all == nil {
+			all = &Key{}
+		}
+		all.age, all.gpg, all.agent = append(all.age, k.age...), append(all.gpg, k.gpg...), all.agent || k.agent
+	}
+	return all
+}
+
+// holds reports whether one of the OpenPGP keys read from a file is among the recipients.
+func (k *Key) holds(recipients []string) bool {
+	return slices.ContainsFunc(k.gpg, func(e *openpgp.Entity) bool { return slices.Contains(recipients, fingerprint(e)) })
+}
+
 // Open decrypts the stream of a component. ErrWrongKey when the key is none of its recipients'. A stream that was altered or cut fails while it
 // is read. Close ends what decrypts, and leaves the stream open.
-func (k *Key) Open(r io.Reader, c backupset.Component) (io.ReadCloser, error) {
+func (k *Key) Open(ctx context.Context, r io.Reader, c backupset.Component) (io.ReadCloser, error) {
 	wrong := func(cause error) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("decrypt %s: %w: it opens for %s: %w", c.File, ErrWrongKey, strings.Join(c.Recipients, " or "), cause)
 	}
 	switch {
 	case k == nil:
 		return nil, fmt.Errorf("decrypt %s: %w: it opens for %s", c.File, ErrNoKey, strings.Join(c.Recipients, " or "))
-	case k.agent && c.Encryption == backupset.GPG:
-		return openByAgent(r, c)
+	case k.agent && c.Encryption == backupset.GPG && !k.holds(c.Recipients):
+		return openByAgent(ctx, r, c)
 	case c.Encryption == backupset.Age && len(k.age) > 0:
 		opened, err := age.Decrypt(r, k.age...)
 		var other *age.NoIdentityMatchError

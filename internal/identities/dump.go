@@ -70,21 +70,6 @@ func (d *Dump) Belongs(participantID string) error {
 	return nil
 }
 
-// Changes names what makes a dump with the facts old out of date: id, version, keys (domain R7). None: it still serves.
-func (f Facts) Changes(old Facts) []string {
-	var changed []string
-	if f.ID != old.ID {
-		changed = append(changed, "id")
-	}
-	if f.Version != old.Version {
-		changed = append(changed, "version")
-	}
-	if f.KeyDigest != old.KeyDigest {
-		changed = append(changed, "keys")
-	}
-	return changed
-}
-
 // identifier is a participant's unique id: Canton writes it as kind, name and the fingerprint of the namespace's key (a SHA-256 multihash).
 var identifier = regexp.MustCompile(`^PAR::[^\s:]+(:[^\s:]+)*::1220[0-9a-f]{64}$`)
 

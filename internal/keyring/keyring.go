@@ -5,6 +5,7 @@ package keyring
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,43 +34,109 @@ const (
 type Loan struct {
 	Data       []byte        // see encryption.ParseKey
 	Passphrase secret.String // of the key; empty without
-	For        time.Duration // 0 takes a key that was lent before back
+	For        time.Duration
 }
 
-// Ring holds the key that was lent.
+// holdTerm is for how long a run may use a key that it has begun with, whatever becomes of the loan.
+const holdTerm = 36 * time.Hour
+
+// Ring holds the key that was lent, and the one that the run under way has begun with. A nil Ring holds none.
 type Ring struct {
-	mu      sync.Mutex
+	mu    sync.Mutex
+	lent  slot
+	token string // of the loan
+	held  slot
+	run   string // whose key is held
+}
+
+type slot struct {
 	key     *encryption.Key
 	expires time.Time
 }
 
-// Key is the key that is lent now, nil when there is none.
-func (r *Ring) Key() *encryption.Key {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !time.Now().Before(r.expires) {
-		r.key = nil
+func (s *slot) get() *encryption.Key {
+	if !time.Now().Before(s.expires) {
+		s.key = nil
 	}
-	return r.key
+	return s.key
 }
 
-func (r *Ring) put(key *encryption.Key, term time.Duration) {
+// Key is the key that is lent now, nil when there is none.
+func (r *Ring) Key() *encryption.Key {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.key, r.expires = key, time.Now().Add(term)
+	return r.lent.get()
+}
+
+// Hold keeps a key for a run until Release: a restore that has stopped the node because its key opens the set must still have it when the loan
+// is over, or was taken back.
+func (r *Ring) Hold(run string, key *encryption.Key) {
+	if r == nil || key == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run, r.held = run, slot{key, time.Now().Add(holdTerm)}
+}
+
+// Held is the key of that run, nil when there is none.
+func (r *Ring) Held(run string) *encryption.Key {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run != run {
+		return nil
+	}
+	return r.held.get()
+}
+
+// Release forgets the key of that run.
+func (r *Ring) Release(run string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run == run {
+		r.run, r.held = "", slot{}
+	}
+}
+
+// lend takes a key in, and returns what takes it back.
+func (r *Ring) lend(key *encryption.Key, term time.Duration) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lent, r.token = slot{key, time.Now().Add(term)}, rand.Text()
+	return r.token
+}
+
+// takeBack ends the loan of that token, or any for an empty one. Another one's loan stays.
+func (r *Ring) takeBack(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if token == "" || token == r.token {
+		r.lent, r.token = slot{}, ""
+	}
 }
 
 // request is what goes over the socket, a line of JSON. This is the one place where a key is spelled out, to another process of the same user.
 type request struct {
 	Data       []byte        `json:"data"`
 	Passphrase string        `json:"passphrase"`
-	For        time.Duration `json:"for"`
-	Ask        bool          `json:"ask,omitempty"` // whether a key is held, and nothing else
+	For        time.Duration `json:"for"` // 0: the loan of the token is over
+	Token      string        `json:"token,omitempty"`
+	Ask        bool          `json:"ask,omitempty"` // whether a key is lent, and nothing else
 }
 
 type answer struct {
 	Error string `json:"error,omitempty"`
-	Held  bool   `json:"held"`
+	Token string `json:"token,omitempty"`
+	Lent  bool   `json:"lent"`
 }
 
 // Serve takes keys at the socket of that path (0600, its folder is to be 0700) until it is closed. What an ended worker left there is replaced: the
@@ -93,14 +160,18 @@ func (r *Ring) Serve(path string) (close func() error, err error) {
 	go func() {
 		for {
 			conn, err := listener.Accept()
-			if err != nil {
-				return // closed
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil { // out of file descriptors, for now
+				time.Sleep(time.Second)
+				continue
 			}
 			go r.serve(conn)
 		}
 	}()
 	return func() error {
-		r.put(nil, 0)
+		r.takeBack("")
 		return errors.Join(listener.Close(), os.Remove(path))
 	}, nil
 }
@@ -121,29 +192,35 @@ func (r *Ring) serve(conn net.Conn) {
 	switch {
 	case in.Ask:
 	case in.For <= 0:
-		r.put(nil, 0)
+		r.takeBack(in.Token)
 	default:
 		passphrase := func(string) (secret.String, error) { return secret.New(in.Passphrase), nil }
 		if key, err := encryption.ParseKey(in.Data, "that was lent", passphrase); err != nil {
 			out.Error = err.Error()
 		} else {
-			r.put(key, in.For)
+			out.Token = r.lend(key, in.For)
 		}
 	}
-	out.Held = r.Key() != nil
+	out.Lent = r.Key() != nil
 	_ = json.NewEncoder(conn).Encode(out) // a lender who left asks again
 }
 
-// Lend hands a key to the worker that serves the socket. ErrNoWorker when there is none.
-func Lend(ctx context.Context, path string, loan Loan) error {
-	_, err := call(ctx, path, request{Data: loan.Data, Passphrase: loan.Passphrase.Reveal(), For: loan.For})
+// Lend hands a key to the worker that serves the socket, and returns the token that takes it back. ErrNoWorker when there is none.
+func Lend(ctx context.Context, path string, loan Loan) (token string, err error) {
+	out, err := call(ctx, path, request{Data: loan.Data, Passphrase: loan.Passphrase.Reveal(), For: loan.For})
+	return out.Token, err
+}
+
+// TakeBack ends the loan of that token, and any for an empty one. Nothing to take back is success.
+func TakeBack(ctx context.Context, path, token string) error {
+	_, err := call(ctx, path, request{Token: token})
 	return err
 }
 
-// Holds reports whether the worker that serves the socket holds a key.
-func Holds(ctx context.Context, path string) bool {
+// Lent reports whether the worker that serves the socket has a key.
+func Lent(ctx context.Context, path string) bool {
 	out, err := call(ctx, path, request{Ask: true})
-	return err == nil && out.Held
+	return err == nil && out.Lent
 }
 
 func call(ctx context.Context, path string, in request) (answer, error) {

@@ -26,8 +26,10 @@ func TestRing_LendUseTakeBack(t *testing.T) {
 	identity, err := age.GenerateX25519Identity()
 	require.NoError(t, err)
 	loan := keyring.Loan{Data: []byte(identity.String()), For: time.Hour}
-	require.ErrorIs(t, keyring.Lend(t.Context(), filepath.Join(folder, "other.sock"), loan), keyring.ErrNoWorker)
-	require.ErrorIs(t, keyring.Lend(t.Context(), "/nowhere/keys.sock", loan), keyring.ErrNoWorker)
+	_, err = keyring.Lend(t.Context(), filepath.Join(folder, "other.sock"), loan)
+	require.ErrorIs(t, err, keyring.ErrNoWorker)
+	require.ErrorIs(t, keyring.TakeBack(t.Context(), "/nowhere/keys.sock", ""), keyring.ErrNoWorker)
+	require.False(t, keyring.Lent(t.Context(), "/nowhere/keys.sock"))
 
 	var ring keyring.Ring
 	require.Nil(t, ring.Key())
@@ -37,7 +39,10 @@ func TestRing_LendUseTakeBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
-	require.NoError(t, keyring.Lend(t.Context(), path, loan))
+	require.False(t, keyring.Lent(t.Context(), path))
+	first, err := keyring.Lend(t.Context(), path, loan)
+	require.NoError(t, err)
+	require.True(t, keyring.Lent(t.Context(), path))
 	key := ring.Key()
 	require.NotNil(t, key)
 	to, err := encryption.ForAge([]string{identity.Recipient().String()})
@@ -46,23 +51,45 @@ func TestRing_LendUseTakeBack(t *testing.T) {
 	w, err := to.Encrypt(&data)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	_, err = key.Open(&data, backupset.Component{Encryption: backupset.Age})
+	_, err = key.Open(t.Context(), &data, backupset.Component{Encryption: backupset.Age})
 	require.NoError(t, err)
 
 	bad := keyring.Loan{Data: []byte("AGE-SECRET-KEY-1QQQ"), For: time.Hour}
-	err = keyring.Lend(t.Context(), path, bad)
+	_, err = keyring.Lend(t.Context(), path, bad)
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "QQQ")
 	require.NotNil(t, ring.Key(), "what is no key does not replace the one that is there")
 
-	require.NoError(t, keyring.Lend(t.Context(), path, keyring.Loan{}))
+	second, err := keyring.Lend(t.Context(), path, loan)
+	require.NoError(t, err)
+	require.NoError(t, keyring.TakeBack(t.Context(), path, first))
+	require.NotNil(t, ring.Key(), "another one's loan stays")
+	ring.Hold("run", ring.Key())
+	require.NoError(t, keyring.TakeBack(t.Context(), path, second))
 	require.Nil(t, ring.Key())
+	require.NotNil(t, ring.Held("run"), "who has begun with a key may end with it")
+	require.Nil(t, ring.Held("other"))
+	ring.Release("other")
+	require.NotNil(t, ring.Held("run"))
+	ring.Release("run")
+	require.Nil(t, ring.Held("run"))
+	_, err = keyring.Lend(t.Context(), path, loan)
+	require.NoError(t, err)
+	require.NoError(t, keyring.TakeBack(t.Context(), path, ""))
+	require.Nil(t, ring.Key())
+	var none *keyring.Ring
+	none.Hold("run", key)
+	none.Release("run")
+	require.Nil(t, none.Held("run"))
+	require.Nil(t, none.Key())
 
 	loan.For = time.Nanosecond
-	require.NoError(t, keyring.Lend(t.Context(), path, loan))
+	_, err = keyring.Lend(t.Context(), path, loan)
+	require.NoError(t, err)
 	require.Nil(t, ring.Key(), "its time is over")
 
 	require.NoError(t, closeRing())
-	require.ErrorIs(t, keyring.Lend(t.Context(), path, loan), keyring.ErrNoWorker)
+	_, err = keyring.Lend(t.Context(), path, loan)
+	require.ErrorIs(t, err, keyring.ErrNoWorker)
 	require.NoFileExists(t, path)
 }

@@ -46,7 +46,7 @@ func TestWriter_StockToolsReadIt(t *testing.T) {
 			decoded, err := cmd.Output()
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(plain, decoded))
-			require.NoError(t, seal.Verify(open(t, path), want, nil))
+			require.NoError(t, seal.Verify(t.Context(), open(t, path), want, nil))
 		})
 	}
 }
@@ -64,13 +64,13 @@ func TestVerify_SeesEveryDefect(t *testing.T) {
 			"empty": nil, "truncated": good[:len(good)-1], "half": good[:len(good)/2], "one bit": flipped, "one byte more": append(bytes.Clone(good), 0),
 		} {
 			t.Run(string(codec)+" "+name, func(t *testing.T) {
-				require.ErrorIs(t, seal.Verify(bytes.NewReader(data), want, nil), seal.ErrDiffers)
+				require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(data), want, nil), seal.ErrDiffers)
 			})
 		}
 		t.Run(string(codec)+" other text under a right file digest", func(t *testing.T) {
 			other := want
 			other.PlainSHA256 = want.SHA256
-			require.ErrorIs(t, seal.Verify(bytes.NewReader(good), other, nil), seal.ErrDiffers)
+			require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(good), other, nil), seal.ErrDiffers)
 		})
 	}
 }
@@ -142,7 +142,7 @@ func TestWriter_EmptyStream(t *testing.T) {
 	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd} {
 		path := filepath.Join(t.TempDir(), "dump")
 		want := store(t, path, codec, nil)
-		require.NoError(t, seal.Verify(open(t, path), want, nil))
+		require.NoError(t, seal.Verify(t.Context(), open(t, path), want, nil))
 	}
 }
 
@@ -168,20 +168,20 @@ func TestCreate_Encrypted(t *testing.T) {
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NotContains(t, string(data), "line of a dump")
-		require.NoError(t, seal.Verify(bytes.NewReader(data), c, key))
+		require.NoError(t, seal.Verify(t.Context(), bytes.NewReader(data), c, key))
 		require.NoError(t, seal.VerifyStored(bytes.NewReader(data), c))
-		r, err := seal.Decode(bytes.NewReader(data), c, key)
+		r, err := seal.Decode(t.Context(), bytes.NewReader(data), c, key)
 		require.NoError(t, err)
 		got, err := io.ReadAll(r)
 		require.NoError(t, err)
 		require.Equal(t, text, string(got))
 		require.NoError(t, r.Close())
 
-		require.ErrorIs(t, seal.Verify(bytes.NewReader(data), c, nil), encryption.ErrNoKey)
+		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(data), c, nil), encryption.ErrNoKey)
 		altered := bytes.Clone(data)
 		altered[len(data)-1] ^= 1
-		require.ErrorIs(t, seal.Verify(bytes.NewReader(altered), c, key), seal.ErrDiffers)
+		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(altered), c, key), seal.ErrDiffers)
 		require.ErrorIs(t, seal.VerifyStored(bytes.NewReader(altered), c), seal.ErrDiffers)
-		require.ErrorIs(t, seal.Verify(bytes.NewReader(data[:len(data)-1]), c, key), seal.ErrDiffers)
+		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(data[:len(data)-1]), c, key), seal.ErrDiffers)
 	}
 }
