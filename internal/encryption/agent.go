@@ -37,8 +37,17 @@ func openByAgent(ctx context.Context, r io.Reader, c backupset.Component) (io.Re
 	out, in := io.Pipe()
 	ctx, kill := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, program, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "error", "--decrypt")
-	cmd.WaitDelay = agentPatience // a source that stands still must not hold us when gpg is gone
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, in, &words
+	cmd.WaitDelay = agentPatience
+	cmd.Stdout, cmd.Stderr = in, &words
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		kill()
+		return nil, fmt.Errorf("decrypt %s: %w", c.File, err)
+	}
+	go func() { // not by cmd.Stdin, which would have us wait for a source that stands still when gpg is gone
+		_, _ = io.Copy(stdin, r) // gpg finds a stream that was cut
+		_ = stdin.Close()
+	}()
 	s := &agentStream{Reader: bufio.NewReaderSize(out, 1<<20), pipe: out, kill: kill, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)

@@ -2,6 +2,7 @@ package encryption_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -412,6 +413,48 @@ func TestGPG_LockedKeyAndAgent(t *testing.T) {
 	t.Setenv("GNUPGHOME", newGPG(t).dir)
 	_, err = opened(t, agent, data, component)
 	require.ErrorIs(t, err, encryption.ErrWrongKey)
+}
+
+// An agent that hangs, behind a dead socket for instance, must not hold a run for ever.
+func TestGPG_AgentThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "gpg"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	agent, err := encryption.ReadKey(encryption.GPGAgent, nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	source, hold := io.Pipe() // nor a source that stands still
+	defer hold.Close()
+	time.AfterFunc(100*time.Millisecond, cancel)
+	_, err = agent.Open(ctx, source, backupset.Component{File: "x", Encryption: backupset.GPG, Recipients: []string{strings.Repeat("A", 40)}})
+	require.Error(t, err)
+	require.Error(t, ctx.Err())
+}
+
+// The key that was lent and the one of the settings count alike.
+func TestJoin(t *testing.T) {
+	require.Nil(t, encryption.Join(nil, nil))
+	var keys []*encryption.Key
+	var sets [][]byte
+	var components []backupset.Component
+	for range 2 {
+		identity, err := age.GenerateX25519Identity()
+		require.NoError(t, err)
+		to, err := encryption.ForAge([]string{identity.Recipient().String()})
+		require.NoError(t, err)
+		data, component := sealed(t, to)
+		key, err := encryption.ParseKey([]byte(identity.String()), "key", nil)
+		require.NoError(t, err)
+		keys, sets, components = append(keys, key), append(sets, data), append(components, component)
+	}
+	_, err := opened(t, keys[0], sets[1], components[1])
+	require.ErrorIs(t, err, encryption.ErrWrongKey)
+	both := encryption.Join(nil, keys[0], keys[1])
+	for i := range sets {
+		got, err := opened(t, both, sets[i], components[i])
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(text, got))
+	}
 }
 
 func BenchmarkEncrypt(b *testing.B) {

@@ -178,6 +178,13 @@ func TestCreate_Encrypted(t *testing.T) {
 		require.NoError(t, r.Close())
 
 		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(data), c, nil), encryption.ErrNoKey)
+		for at := range 300 { // the header, in which a rotten byte looks like another's key
+			altered := bytes.Clone(data)
+			altered[at] ^= 1
+			err := seal.Verify(t.Context(), bytes.NewReader(altered), c, key)
+			require.ErrorIs(t, err, seal.ErrDiffers, at)
+			require.NotErrorIs(t, err, encryption.ErrWrongKey, at)
+		}
 		altered := bytes.Clone(data)
 		altered[len(data)-1] ^= 1
 		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(altered), c, key), seal.ErrDiffers)
