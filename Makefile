@@ -25,7 +25,7 @@ unit: ## Test what needs no servers, in under a minute
 
 .PHONY: test
 test: tools ## Test everything against real components
-	@TEST_REPORT=$(CURDIR)/.tools/report.txt $(GO) test -p 2 -parallel 3 -timeout 35m ./...
+	@TEST_REPORT=$(CURDIR)/.tools/report.txt $(GO) test -p 2 -parallel 3 -timeout 45m ./...
 	@if [ -f .tools/report.txt ]; then cat .tools/report.txt; fi
 
 .PHONY: bench

@@ -209,6 +209,7 @@ func TestBackup_EncryptedIsNeverPlainOnDisk(t *testing.T) {
 
 // A node comes back from an encrypted set by our own command; what is not the key, or no key, is refused before the node is touched.
 func TestRestore_Encrypted(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, testbed.Options{Flavour: testbed.Current})
 	h := newHost(t, n)
 	h.s3()
@@ -307,6 +308,7 @@ func writesAgain(t *testing.T, n *testbed.Node) {
 
 // A key that cannot be used stops the run before a byte is dumped; nothing is made plain instead, and somebody is told.
 func TestBackup_RecipientsRefused(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, sharedNode)
 	private := h.gpg("seconds=2000000")
 	r := h.run("doctor")
@@ -332,6 +334,7 @@ func TestBackup_RecipientsRefused(t *testing.T) {
 
 // Sets from before encryption was required stay on this host.
 func TestBackup_PlainSetsStayHere(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, sharedNode)
 	h.s3()
 	h.backup()

@@ -15,6 +15,7 @@ import (
 // A set holds the node's identities, asked of the running validator app, encrypted to keys of their own, and gives them out to whoever has the
 // private one. When the app is down the set carries the last ones on, and says so; the backup is as good.
 func TestBackup_Identities(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, testbed.Options{Flavour: testbed.Current, Auth: true})
 	h := newHost(t, n)
 	h.s3()

@@ -16,6 +16,7 @@ import (
 // One of two targets is down for two runs: each run is good, ends with exit code 3 and alerts, and the first run that finds the target up
 // again brings it what it missed.
 func TestBackup_TargetCatchesUp(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, sharedNode)
 	h.s3()
 	h.rsync()
@@ -44,6 +45,7 @@ func TestBackup_TargetCatchesUp(t *testing.T) {
 
 // A key that may write and not delete: backups are good, nothing is lost, and each run says that somebody else has to prune there.
 func TestBackup_WriteOnlyKey(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, sharedNode)
 	bucket := h.s3()
 	h.set("R2_ENDPOINT", "http://"+faultproxy.HTTP(t, bucket.Addr, func(r *http.Request) http.Handler {
