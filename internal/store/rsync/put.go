@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 
@@ -156,7 +155,7 @@ func (s *Store) send(ctx context.Context, to string, file store.File, progress f
 	for _, arg := range s.ssh() {
 		rsh = append(rsh, rshWord(arg))
 	}
-	argv := append(append(lowPriority(), "rsync"), transfer()...)
+	argv := append([]string{"rsync"}, transfer()...)
 	if s.cfg.Limit > 0 {
 		argv = append(argv, fmt.Sprintf("--bwlimit=%d", max(1, s.cfg.Limit/1024))) // KiB a second
 	}
@@ -168,17 +167,6 @@ func (s *Store) send(ctx context.Context, to string, file store.File, progress f
 		}
 	}}
 	return p.run()
-}
-
-// lowPriority is what to start a program with so that the node's own work comes first, with the tools that are there.
-func lowPriority() []string {
-	var argv []string
-	for _, tool := range [][]string{{"nice", "-n", "10"}, {"ionice", "-t", "-c", "3"}} {
-		if _, err := exec.LookPath(tool[0]); err == nil {
-			argv = append(argv, tool...)
-		}
-	}
-	return argv
 }
 
 // transfer are rsync's options. All of them are old: --protect-args is what later versions call --secluded-args, too.

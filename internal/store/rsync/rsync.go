@@ -7,6 +7,7 @@ package rsync
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -97,7 +98,7 @@ func (s *Store) check(ctx context.Context) error {
 	out, err := s.run(ctx, s.enterOrMake()+`
 for tool in rsync sha256sum find sync; do command -v "$tool" >/dev/null || { printf '%s' "$tool"; exit 0; }; done
 ls >/dev/null || exit
-p=`+local(store.PartialName(s.cfg.Owner, "check", "check"))+`
+p=`+local(store.PartialName(s.cfg.Owner, strings.ToLower(rand.Text()[:12]), "check"))+`
 echo check >"$p" && sha256sum <"$p" >/dev/null && rm -f -- "$p" && printf ok
 `, 0)
 	switch {
