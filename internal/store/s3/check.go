@@ -2,8 +2,10 @@ package s3
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +18,9 @@ import (
 // maxSkew is how far this host's clock may be off. Signatures bear 15 minutes, and the SDK signs by the server's clock once it knows
 // that; but sets are named and pruned by ours.
 const maxSkew = 5 * time.Minute
+
+// maxProbes is how often a probe may be gone when it is read: the worker's Sweep takes it for a leftover.
+const maxProbes = 3
 
 // Check implements store.Store. Its error names the operation that the key does not allow.
 func (s *Store) Check(ctx context.Context) error {
@@ -34,12 +39,17 @@ func (s *Store) check(ctx context.Context) (operation string, err error) {
 	if skew, ok := middleware.GetAttemptSkew(listed.ResultMetadata); ok && skew.Abs() > maxSkew {
 		return "clock", fmt.Errorf("%w: the server's shows %s more than this host's; set this host's clock (timedatectl)", store.ErrClock, skew.Round(time.Second))
 	}
-	// The same name each time: where we may not delete, there is never more than one.
-	probe := store.PartialName(s.cfg.Owner, "check", "check")
-	if err := s.putSmall(ctx, probe, []byte("check\n")); err != nil {
-		return "write", err
+	probe, body, err := "", []byte(nil), error(nil)
+	for range maxProbes {
+		// A name of its own: a doctor may look while the worker does.
+		probe = store.PartialName(s.cfg.Owner, strings.ToLower(rand.Text()[:12]), "check")
+		if err := s.putSmall(ctx, probe, []byte("check\n")); err != nil {
+			return "write", err
+		}
+		if body, err = s.getSmall(ctx, probe); !absent(err) {
+			break
+		}
 	}
-	body, err := s.getSmall(ctx, probe)
 	if err == nil && string(body) != "check\n" {
 		err = store.ErrCorrupt
 	}
