@@ -66,7 +66,7 @@ func RemoteStore(s config.Settings, kind config.Kind) (store.Store, error) {
 			LockFor: time.Duration(s.S3.ObjectLockDays) * 24 * time.Hour, MaxParts: s.S3.MaxParts,
 		})
 	case config.Dir:
-		return dir.New(dir.Config{Path: s.Dir.Path, Owner: owner, Limit: s.Upload.Limit, Foreign: true})
+		return dir.NewForeign(dir.Config{Path: s.Dir.Path, Owner: owner, Limit: s.Upload.Limit})
 	default:
 		return nil, fmt.Errorf("open target: %q is unknown", kind)
 	}

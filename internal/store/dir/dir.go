@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,16 +26,22 @@ type Config struct {
 	Path  string // absolute; created with its parents when absent
 	Owner string // node's name; marks partial files, so that Sweep spares those of others
 	Limit int64  // bytes a second that are written; 0 is no limit
-	// Foreign: the folder is on a disk or share that may not be mounted. It is never created, a missing one is ErrNoBucket, and so
-	// is one below a mount point of /etc/fstab where nothing is mounted: else the disk below would be filled in silence.
-	Foreign bool
+
+	StallAfter time.Duration // of a Foreign folder: nothing moved for so long is ErrStalled; 0 is DefaultStallAfter
 }
+
+// DefaultStallAfter is long enough for a share that is merely busy.
+const DefaultStallAfter = 2 * time.Minute
 
 // Store is a folder.
 type Store struct {
-	cfg Config
+	cfg     Config
+	foreign bool // see Foreign
 	// files that name the mount points there should be, and those there are
 	fstab, mounts string
+
+	moved func()               // called whenever something moved
+	flush func(*os.File) error // to the disk
 }
 
 var _ store.Store = (*Store)(nil)
@@ -50,7 +57,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open dir store: %w", err)
 	}
 	cfg.Path = filepath.Clean(cfg.Path)
-	return &Store{cfg: cfg, fstab: "/etc/fstab", mounts: "/proc/self/mounts"}, nil
+	return &Store{cfg: cfg, fstab: "/etc/fstab", mounts: "/proc/self/mounts", moved: func() {}, flush: (*os.File).Sync}, nil
 }
 
 // Kind implements store.Store.
@@ -101,12 +108,15 @@ func (s *Store) check(ctx context.Context) error {
 	if _, err := os.ReadDir(s.cfg.Path); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f, err := s.createPartial("check")
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString("check\n")
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	return errors.Join(err, s.flush(f), f.Close(), os.Remove(f.Name()))
 }
 
 // Open implements store.Store.
@@ -123,7 +133,7 @@ func (s *Store) open(ctx context.Context, name string, offset int64) (io.ReadClo
 		return nil, err
 	}
 	// Only regular files are objects: no link is followed, and a pipe does not block.
-	if s.cfg.Foreign {
+	if s.foreign {
 		if err := s.enter(); err != nil {
 			return nil, err
 		}
@@ -192,7 +202,7 @@ func (s *Store) each(ctx context.Context, visit func(name string, size int64)) e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.cfg.Foreign {
+	if s.foreign {
 		if err := s.enter(); err != nil {
 			return err
 		}
@@ -215,6 +225,10 @@ func (s *Store) each(ctx context.Context, visit func(name string, size int64)) e
 		if err != nil {
 			return err
 		}
+		s.moved()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		visit(entry.Name(), info.Size())
 	}
 	return ctx.Err()
@@ -225,9 +239,12 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := errors.Join(ctx.Err(), store.CheckName(name)); err != nil {
 		return fmt.Errorf("delete %q: %w", name, err)
 	}
-	if s.cfg.Foreign {
+	if s.foreign {
 		if err := s.enter(); err != nil {
 			return fmt.Errorf("delete %q: %w", name, typed(err))
+		}
+		if err := ctx.Err(); err != nil { // entering may have taken as long as the share was dead
+			return fmt.Errorf("delete %q: %w", name, err)
 		}
 	}
 	return s.remove(name)
@@ -262,6 +279,7 @@ func (s *Store) Sweep(ctx context.Context) ([]string, error) {
 		if err := errors.Join(ctx.Err(), s.remove(name)); err != nil {
 			return removed, fmt.Errorf("sweep %s: %w", s.cfg.Path, err)
 		}
+		s.moved()
 		removed = append(removed, name)
 	}
 	return removed, nil

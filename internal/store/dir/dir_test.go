@@ -29,11 +29,11 @@ func TestStore_Contract(t *testing.T) {
 func contract(t *testing.T, foreignDisk bool) {
 	storetest.Run(t, func(t *testing.T) *storetest.Place {
 		folder := filepath.Join(t.TempDir(), "it's a folder", "mainnet")
-		own, foreign := open(t, folder, "node.1"), open(t, folder, "node")
+		own, foreign := store.Store(open(t, folder, "node.1")), open(t, folder, "node")
 		if foreignDisk {
 			require.NoError(t, os.MkdirAll(folder, 0o700))
 			var err error
-			own, err = dir.New(dir.Config{Path: folder, Owner: "node.1", Foreign: true})
+			own, err = dir.NewForeign(dir.Config{Path: folder, Owner: "node.1"})
 			require.NoError(t, err)
 		}
 		return &storetest.Place{
@@ -52,7 +52,7 @@ func contract(t *testing.T, foreignDisk bool) {
 			},
 			RawNames: []string{"new\nline", "\xff\xfe", "it's", " "},
 			Damage: func(t *testing.T, name string) {
-				f, err := os.OpenFile(own.Path(name), os.O_RDWR, 0)
+				f, err := os.OpenFile(filepath.Join(folder, name), os.O_RDWR, 0)
 				require.NoError(t, err)
 				defer f.Close()
 				b := make([]byte, 1)

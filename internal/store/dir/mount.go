@@ -14,7 +14,7 @@ import (
 
 // enter makes sure that the folder is there: ours is created, a foreign one must exist, on the disk that belongs there.
 func (s *Store) enter() error {
-	if !s.cfg.Foreign {
+	if !s.foreign {
 		return os.MkdirAll(s.cfg.Path, 0o700)
 	}
 	// First the mount points: behind a disk that is not mounted, an older and empty folder may lie.

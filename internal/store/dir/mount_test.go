@@ -12,7 +12,7 @@ import (
 )
 
 // refusedEverywhere asserts that no method does anything, or takes an absent disk for an empty one.
-func refusedEverywhere(t *testing.T, s *Store) {
+func refusedEverywhere(t *testing.T, s *Foreign) {
 	t.Helper()
 	source := filepath.Join(t.TempDir(), "x")
 	require.NoError(t, os.WriteFile(source, []byte("x"), 0o600))
@@ -30,7 +30,7 @@ func refusedEverywhere(t *testing.T, s *Store) {
 
 func TestForeign_FolderIsNeverCreated(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "absent", "sets")
-	s, err := New(Config{Path: folder, Owner: "n", Foreign: true})
+	s, err := NewForeign(Config{Path: folder, Owner: "n"})
 	require.NoError(t, err)
 	refusedEverywhere(t, s)
 	require.NoDirExists(t, filepath.Dir(folder))
@@ -49,17 +49,17 @@ func TestForeign_UnmountedDiskIsNotFilled(t *testing.T) {
 	escaped := filepath.Dir(point) + `/my\040disk`
 	require.NoError(t, os.WriteFile(fstab, []byte("# a comment /x\nUUID=1 / ext4 defaults 0 1\n\nnas:/export "+escaped+"/ nfs noauto 0 0\nUUID=2 none swap sw 0 0\n"), 0o600))
 	for _, path := range []string{folder, point, link} {
-		s, err := New(Config{Path: path, Owner: "n", Foreign: true})
+		s, err := NewForeign(Config{Path: path, Owner: "n"})
 		require.NoError(t, err)
-		s.fstab = fstab
+		s.store.fstab = fstab
 		refusedEverywhere(t, s)
 		entries, err := os.ReadDir(folder)
 		require.NoError(t, err)
 		require.Empty(t, entries)
 	}
-	s, err := New(Config{Path: point, Owner: "n", Foreign: true})
+	s, err := NewForeign(Config{Path: point, Owner: "n"})
 	require.NoError(t, err)
-	s.fstab = fstab
+	s.store.fstab = fstab
 	require.NoError(t, unix.Mount("tmpfs", point, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(point, 0)) })
 	require.NoError(t, s.Check(t.Context()))

@@ -17,6 +17,9 @@ import (
 // step is how much is copied between two looks at the context and two calls of progress.
 const step = 1 << 20
 
+// flushEvery is how much of a file goes to a foreign folder between two flushes.
+const flushEvery = 32 << 20
+
 // Put implements store.Store. An interrupted Put starts anew: local copies are fast.
 func (s *Store) Put(ctx context.Context, name string, file store.File, progress func(int64)) error {
 	if err := s.put(ctx, name, file, progress); err != nil {
@@ -47,6 +50,9 @@ func (s *Store) put(ctx context.Context, name string, file store.File, progress 
 		return err
 	}
 	defer source.Close()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	partial, err := s.createPartial(name)
 	if err != nil {
 		return err
@@ -54,13 +60,13 @@ func (s *Store) put(ctx context.Context, name string, file store.File, progress 
 	defer os.Remove(partial.Name())
 	defer partial.Close()
 
-	if err := copyAll(ctx, partial, source, file.Size, store.NewLimiter(s.cfg.Limit), progress); err != nil {
+	if err := s.copyAll(ctx, partial, source, file.Size, progress); err != nil {
 		return err
 	}
 	if err := source.Verify(); err != nil {
 		return err
 	}
-	if err := readBack(ctx, partial, file); err != nil {
+	if err := s.readBack(ctx, partial, file); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -111,7 +117,7 @@ func (s *Store) adopt(ctx context.Context, file store.File, name string) error {
 	if err := f.Chmod(0o600); err != nil {
 		return err
 	}
-	if err := readBack(ctx, f, file); err != nil {
+	if err := s.readBack(ctx, f, file); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -140,7 +146,7 @@ func (s *Store) holds(ctx context.Context, name string, file store.File) error {
 		return err
 	}
 	defer f.Close()
-	sum, size, err := store.Digest(ctx, f)
+	sum, size, err := store.Digest(ctx, s.watched(f))
 	if err != nil {
 		return err
 	}
@@ -150,8 +156,10 @@ func (s *Store) holds(ctx context.Context, name string, file store.File) error {
 	return nil
 }
 
-func copyAll(ctx context.Context, to io.Writer, from io.Reader, size int64, limit *store.Limiter, progress func(int64)) error {
-	buf := make([]byte, step)
+func (s *Store) copyAll(ctx context.Context, to *os.File, from io.Reader, size int64, progress func(int64)) error {
+	limit := store.NewLimiter(s.cfg.Limit)
+	buf := make([]byte, limit.Piece(step))
+	unflushed := 0
 	for done := int64(0); ; {
 		n, err := io.ReadFull(from, buf)
 		if err := limit.Wait(ctx, n); err != nil {
@@ -160,6 +168,14 @@ func copyAll(ctx context.Context, to io.Writer, from io.Reader, size int64, limi
 		if _, werr := to.Write(buf[:n]); werr != nil {
 			return werr
 		}
+		// What the kernel holds for a slow share could take it longer to flush at the end than a stall may last.
+		if unflushed += n; s.foreign && unflushed >= flushEvery {
+			unflushed = 0
+			if ferr := s.flush(to); ferr != nil {
+				return ferr
+			}
+		}
+		s.moved()
 		if done += int64(n); done < size {
 			progress(done)
 		}
@@ -173,12 +189,13 @@ func copyAll(ctx context.Context, to io.Writer, from io.Reader, size int64, limi
 }
 
 // readBack flushes f, drops it from the page cache and compares what then comes from the disk with the file.
-func readBack(ctx context.Context, f *os.File, file store.File) error {
-	if err := f.Sync(); err != nil {
+func (s *Store) readBack(ctx context.Context, f *os.File, file store.File) error {
+	if err := s.flush(f); err != nil {
 		return err
 	}
+	s.moved()
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice: some filesystems do not know it
-	sum, size, err := store.Digest(ctx, io.NewSectionReader(f, 0, 1<<62))
+	sum, size, err := store.Digest(ctx, s.watched(io.NewSectionReader(f, 0, 1<<62)))
 	if err != nil {
 		return err
 	}
@@ -187,6 +204,20 @@ func readBack(ctx context.Context, f *os.File, file store.File) error {
 			store.ErrCorrupt, f.Name(), size, sum, file.Size, file.SHA256)
 	}
 	return nil
+}
+
+// watched tells of all that is read.
+func (s *Store) watched(r io.Reader) io.Reader { return &watchedReader{r, s.moved} }
+
+type watchedReader struct {
+	io.Reader
+	moved func()
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.moved()
+	return n, err
 }
 
 // publish gives the flushed file at path its final name, unless that name is taken: then it is success when it is the same

@@ -12,16 +12,20 @@ import (
 
 // Scratch implements store.Store: a folder in the folder.
 func (s *Store) Scratch(tag string) (store.Scratch, error) {
-	if err := s.enter(); err != nil {
-		return store.Scratch{}, fmt.Errorf("open scratch folder: %w", typed(err))
-	}
-	cfg := s.cfg
-	cfg.Path, cfg.Foreign = s.Path(store.ScratchName(cfg.Owner, tag)), false
-	scratch, err := New(cfg)
+	scratch, err := s.scratch(tag)
 	if err != nil {
 		return store.Scratch{}, err
 	}
 	return store.Scratch{Store: scratch, Size: 3 * step, Remove: scratch.removeAll}, nil
+}
+
+func (s *Store) scratch(tag string) (*Store, error) {
+	if err := s.enter(); err != nil {
+		return nil, fmt.Errorf("open scratch folder: %w", typed(err))
+	}
+	cfg := s.cfg
+	cfg.Path = s.Path(store.ScratchName(cfg.Owner, tag))
+	return New(cfg)
 }
 
 // removeAll removes the files of the store, then the folder.
@@ -29,10 +33,14 @@ func (s *Store) removeAll(ctx context.Context) error {
 	var names []string
 	err := s.each(ctx, func(name string, _ int64) { names = append(names, name) })
 	for _, name := range names {
-		err = errors.Join(err, s.remove(name))
+		if ctx.Err() == nil {
+			err = errors.Join(err, s.remove(name))
+		}
 	}
-	if gone := os.Remove(s.cfg.Path); !errors.Is(gone, fs.ErrNotExist) {
-		err = errors.Join(err, gone)
+	if err = errors.Join(err, ctx.Err()); err == nil {
+		if err = os.Remove(s.cfg.Path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", s.cfg.Path, typed(err))
