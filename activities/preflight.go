@@ -85,13 +85,24 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	if err := n.room(ctx, settings, local, &plan); err != nil {
 		return Plan{}, err
 	}
-	for _, kind := range settings.Targets {
-		target, err := n.Remote(settings, kind)
+	if err := n.look(ctx, settings, checkLimit, &plan); err != nil {
+		return Plan{}, err
+	}
+	return plan, ctx.Err()
+}
+
+// checkLimit bounds the look at one target: a dead one must not keep the set from this host.
+const checkLimit = time.Minute
+
+// look checks the targets.
+func (n *Node) look(ctx context.Context, s config.Settings, limit time.Duration, plan *Plan) error {
+	for _, kind := range s.Targets {
+		target, err := n.Remote(s, kind)
 		if err != nil {
-			return Plan{}, err
+			return err
 		}
 		plan.Targets = append(plan.Targets, Target{Kind: kind, Location: target.Location()})
-		switch err := target.Check(ctx); {
+		switch err := checked(ctx, target, limit); {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, store.ErrNoDelete):
 			plan.Warnings = append(plan.Warnings, err.Error())
@@ -99,7 +110,21 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 			plan.Warnings = append(plan.Warnings, fmt.Sprintf("%s does not answer: %v", target.Location(), err))
 		}
 	}
-	return plan, ctx.Err()
+	return nil
+}
+
+// checked is what the target's Check says within the limit. One that does not return is left behind.
+func checked(ctx context.Context, target store.Store, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no word of it within %s", limit))
+	defer cancel()
+	said := make(chan error, 1)
+	go func() { said <- target.Check(ctx) }()
+	select {
+	case err := <-said:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // encrypts refuses a run whose files could not be encrypted as the settings want it: they are never made plain instead.

@@ -114,8 +114,8 @@ func TestForeign_PutThatWasLeftPublishesNothing(t *testing.T) {
 	before := calls
 	close(dead)
 	nobodyBehind(t, func() {})
-	require.Empty(t, files(t, f))
 	require.Equal(t, before, calls)
+	require.Empty(t, files(t, f))
 
 	f.store.flush = (*os.File).Sync
 	f.store.cfg.StallAfter = DefaultStallAfter
