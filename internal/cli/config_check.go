@@ -23,6 +23,7 @@ func newConfigCheck(c *command) *cobra.Command {
 
 With --targets it proves each target on its real place: in a scratch folder, which goes again, it puts files, reads
 them back, cuts an upload and goes on with it, tries to overwrite, lists and deletes. Some 50 MB travel to each target.
+Where the key may not delete, the scratch folder stays, with some 10 MB, and its name is told.
 Exit code 1 when a target fails.`,
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.settings()
@@ -93,10 +94,11 @@ func proveTarget(ctx context.Context, s config.Settings, kind config.Kind, repor
 		err = target.Check(ctx)
 	}
 	report("reach, list, read, write, delete", err)
-	if err != nil && !errors.Is(err, store.ErrNoDelete) {
+	keeps := errors.Is(err, store.ErrNoDelete)
+	if err != nil && !keeps {
 		return
 	}
-	if err := prove.Target(ctx, target, func(r prove.Result) { report(r.Name, r.Err) }); err != nil {
+	if err := prove.Target(ctx, target, keeps, func(r prove.Result) { report(r.Name, r.Err) }); err != nil {
 		report("open a scratch folder", err)
 	}
 }

@@ -3,17 +3,22 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/cli"
 	"canton-backup/internal/config"
 	"canton-backup/internal/store/prove"
 	"canton-backup/internal/testkit/faultproxy"
+	"canton-backup/internal/testkit/s3server"
 )
 
 // check runs `config check` with the settings, and returns exit code and both streams.
@@ -52,6 +57,52 @@ func TestConfigCheck_ProvesTheTargets(t *testing.T) {
 	require.Contains(t, out, "s3: reach, list, read, write, delete: FAILED")
 	require.Contains(t, out, "dir: put and read back: OK", "one bad target does not hide the other")
 	require.NotContains(t, out, "canary-secret")
+}
+
+// The key that the how-to recommends against whoever takes over the host.
+func TestConfigCheck_KeyThatMayNotDelete(t *testing.T) {
+	server := s3server.Start(t)
+	forbidding := faultproxy.HTTP(t, server.Addr, func(r *http.Request) http.Handler {
+		if r.Method == http.MethodDelete {
+			return faultproxy.S3Error(403, "AccessDenied")
+		}
+		return nil
+	})
+	code, out, talk := check(t, "BACKUP_TYPE=s3\nS3_ENDPOINT=http://"+forbidding+"\nS3_REGION="+server.Region+"\nS3_BUCKET="+server.Bucket+
+		"\nS3_ACCESS_KEY="+server.AccessKey+"\nS3_SECRET_KEY="+server.SecretKey.Reveal()+"\n", "--targets", "--json")
+	require.Equal(t, cli.ExitDone, code, out+talk)
+	var proofs []struct{ Check, Verdict, Detail string }
+	require.NoError(t, json.Unmarshal([]byte(out), &proofs))
+	verdicts := map[string]string{}
+	for _, p := range proofs {
+		verdicts[p.Check] = p.Verdict
+	}
+	require.Equal(t, map[string]string{
+		"reach, list, read, write, delete":                        "WARNING",
+		"put and read back":                                       "OK",
+		"same content again is success, other content is refused": "OK",
+		"wrong content is refused and not shown":                  "OK",
+		"cut in the middle shows nothing and goes on later":       "OK",
+		"read from the middle":                                    "OK",
+		"list and delete by name":                                 "WARNING",
+		"clear unfinished files":                                  "WARNING",
+		"remove what was put for this":                            "WARNING",
+	}, verdicts)
+
+	objects, err := server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(server.Bucket)})
+	require.NoError(t, err)
+	var stays int64
+	told := proofs[len(proofs)-1].Detail
+	for _, o := range objects.Contents {
+		stays += aws.ToInt64(o.Size)
+		if folder, _, in := strings.Cut(*o.Key, ".scratch/"); in {
+			require.Contains(t, told, "s3://"+server.Bucket+"/"+folder+".scratch stays")
+		}
+	}
+	require.Less(t, stays, int64(12<<20))
+	uploads, err := server.Client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(server.Bucket)})
+	require.NoError(t, err)
+	require.Empty(t, uploads.Uploads)
 }
 
 // Without --targets nobody is asked.

@@ -51,7 +51,10 @@ type Result struct {
 
 // Target runs all checks in a scratch place inside the target's own, and removes that. report gets each result as it comes; the last
 // is the removal's. The error says that the scratch place could not be opened.
-func Target(ctx context.Context, target store.Store, report func(Result)) error {
+//
+// keeps: the target's Check was ErrNoDelete. Then what needs the right to delete is ErrNoDelete too, and little is put, for it stays:
+// the last result names the place.
+func Target(ctx context.Context, target store.Store, keeps bool, report func(Result)) error {
 	folder, err := os.MkdirTemp("", "canton-backup-prove-")
 	if err != nil {
 		return fmt.Errorf("prove %s: %w", target.Location(), err)
@@ -62,10 +65,14 @@ func Target(ctx context.Context, target store.Store, report func(Result)) error 
 		return fmt.Errorf("prove %s: %w", target.Location(), err)
 	}
 	for _, c := range Checks() {
-		report(Result{c.Name, c.Run(ctx, scratch.Store, scratch.Size, folder)})
+		report(Result{c.Name, c.run(ctx, &place{Store: scratch.Store, size: scratch.Size, folder: folder, keeps: keeps})})
 	}
 	// Also after the operator has lost patience: what we brought, we take away.
-	report(Result{"remove what was put for this", scratch.Remove(context.WithoutCancel(ctx))})
+	err = scratch.Remove(context.WithoutCancel(ctx))
+	if keeps && errors.Is(err, store.ErrDenied) {
+		err = fmt.Errorf("%w: %s stays; remove it with another key", store.ErrNoDelete, scratch.Store.Location())
+	}
+	report(Result{"remove what was put for this", err})
 	return nil
 }
 
@@ -73,6 +80,7 @@ type place struct {
 	store.Store
 	size   int64
 	folder string
+	keeps  bool // nothing can be deleted there
 }
 
 // file makes a local file of random bytes.

@@ -166,7 +166,7 @@ func check(t *testing.T, p *Place) {
 func scratch(t *testing.T, p *Place) {
 	require.NoError(t, p.Store.Put(t.Context(), "own", Bytes(t, "mine"), nil))
 	results, swept := 0, false
-	require.NoError(t, prove.Target(t.Context(), p.Store, func(r prove.Result) {
+	require.NoError(t, prove.Target(t.Context(), p.Store, false, func(r prove.Result) {
 		results++
 		require.NoError(t, r.Err, r.Name)
 		require.Equal(t, []string{"own"}, names(t, p.Store), r.Name)
