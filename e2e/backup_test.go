@@ -42,7 +42,7 @@ func TestBackup_MovingNodeToBothTargets(t *testing.T) {
 			}
 			r := h.run("verify")
 			require.Equal(t, 0, r.code, r.talk)
-			require.Equal(t, 6, strings.Count(r.out, ": OK"), r.out)
+			require.Equal(t, 9, strings.Count(r.out, ": OK"), r.out)
 			require.Empty(t, h.telegram.messages(), "no noise on success")
 			h.tidy()
 

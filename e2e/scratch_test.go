@@ -61,7 +61,7 @@ func (s *scratch) load(database, file string) {
 // obeysLaw2 restores a set and compares the two databases by the queries of Splice's documentation, not by the product's code.
 func (s *scratch) obeysLaw2(dir string, m backupset.Manifest) {
 	s.t.Helper()
-	for _, c := range m.Components {
+	for _, c := range m.Dumps() {
 		s.load(string(c.Role), filepath.Join(dir, c.File))
 	}
 	ingested, err := strconv.ParseInt(s.psql("validator", `SELECT max(('x' || lpad(right(last_ingested_offset, 16), 16, '0'))::bit(64)::bigint)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"canton-backup/internal/secret"
 )
@@ -157,7 +158,7 @@ func (r *reader) dir(backupDir string) DirSettings {
 		return DirSettings{}
 	}
 	s := DirSettings{Path: r.path("DIR_PATH", "")}
-	target, local := resolved(s.Path), resolved(backupDir)
+	target, local := resolvedSoon(s.Path), resolved(backupDir)
 	if inside(target, local) || inside(local, target) {
 		r.bad("DIR_PATH", s.Path, "lies inside BACKUP_DIR ("+backupDir+"), or the reverse", "set a folder on another disk")
 	}
@@ -168,6 +169,18 @@ func (r *reader) dir(backupDir string) DirSettings {
 func inside(path, folder string) bool {
 	rel, err := filepath.Rel(folder, path)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// resolvedSoon is resolved of a path that may lie on a dead share, where a look lasts for ever: then it is the path itself.
+func resolvedSoon(path string) string {
+	found := make(chan string, 1)
+	go func() { found <- resolved(path) }()
+	select {
+	case real := <-found:
+		return real
+	case <-time.After(5 * time.Second):
+		return path
+	}
 }
 
 // resolved follows the links of as much of the path as exists.

@@ -35,7 +35,7 @@ func (s *Store) newProcess(ctx context.Context, argv []string, limit time.Durati
 	p.cmd.Dir = "/"
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Cancel = p.kill
-	p.cmd.WaitDelay = 2 * time.Second // a descendant that left the group may hold our pipes
+	p.cmd.WaitDelay = 10 * time.Second // a descendant that left the group may hold our pipes; on a busy host their last bytes take a while
 	p.cmd.Stderr = p.watch(&p.stderr)
 	return p
 }

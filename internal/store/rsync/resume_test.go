@@ -57,6 +57,9 @@ func TestPut_WorkerKilledAt90Percent(t *testing.T) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	// Slowly at the end: what is left must not arrive between the word and the kill.
+	require.Eventually(t, func() bool { return line.Sent() > size/10*8 }, time.Minute, 10*time.Millisecond)
+	line.SetRate(512 << 10)
 	told, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "under way\n", told)
