@@ -29,7 +29,7 @@ type gzipWriter struct {
 }
 
 func newGzipWriter(to io.Writer, workers int) *gzipWriter {
-	w := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan *bytes.Buffer, workers), ended: make(chan struct{})}
+	w := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan *bytes.Buffer, 4*workers), ended: make(chan struct{})}
 	w.spare.New = func() any { b := make([]byte, 0, gzipBlock); return &b }
 	go func() {
 		defer close(w.ended)
