@@ -343,6 +343,37 @@ func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
 	}
 }
 
+// Packets of every length around those at which they are cut, written in pieces of any size.
+func TestGPG_EveryLength(t *testing.T) {
+	home := newGPG(t)
+	home.make("future-default", "0", "")
+	r, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	require.NoError(t, err)
+	key, err := encryption.ReadKey(home.private(""), nil)
+	require.NoError(t, err)
+	for _, around := range []int{0, 16, 192, 512, 8384, 1 << 16, 1 << 17} {
+		for size := max(0, around-50); size < around+50; size++ {
+			var b bytes.Buffer
+			w, err := r.Encrypt(&b)
+			require.NoError(t, err)
+			for rest := text[:size]; len(rest) > 0; {
+				n := min(len(rest), 1+size/3)
+				_, err := w.Write(rest[:n])
+				require.NoError(t, err)
+				rest = rest[n:]
+			}
+			require.NoError(t, w.Close())
+			data := b.Bytes()
+			got, err := opened(t, key, data, backupset.Component{Encryption: backupset.GPG})
+			require.NoError(t, err, size)
+			require.True(t, bytes.Equal(text[:size], got), size)
+			if size == around {
+				require.True(t, bytes.Equal(text[:size], run(t, data, "gpg", "--homedir", home.dir, "--batch", "--quiet", "-d")), size)
+			}
+		}
+	}
+}
+
 func TestGPG_RefusedKeys(t *testing.T) {
 	good := newGPG(t)
 	good.make("future-default", "seconds=864000", "")

@@ -40,9 +40,9 @@ func ForGPG(files []string, now time.Time) (*Recipients, error) {
 	}
 	// The dump is compressed already: gpg's own compression would cost seven times the time and gain nothing. The oldest packet with
 	// integrity protection is what every gpg reads.
-	config := &packet.Config{DefaultCipher: packet.CipherAES256, DefaultCompressionAlgo: packet.CompressionNone}
+	config := &packet.Config{}
 	r.open = func(to io.Writer) (io.WriteCloser, error) {
-		return openpgp.Encrypt(to, keys, nil, &openpgp.FileHints{IsBinary: true}, config)
+		return encryptOpenPGP(to, keys, config)
 	}
 	return r, nil
 }
