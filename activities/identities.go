@@ -92,7 +92,7 @@ func (d *Dumps) fetchIdentities(ctx context.Context, s config.Settings, in Ident
 	now := d.Now().UTC()
 	c := backupset.Component{
 		Role: backupset.Identities, StartedAt: now, CompletedAt: now, Attempt: int(activity.GetInfo(ctx).Attempt),
-		IdentitiesEvidence: &backupset.IdentitiesEvidence{ID: fetched.ID, Version: fetched.Version, Keys: fetched.KeyDigest, TakenAt: now},
+		IdentitiesEvidence: &backupset.IdentitiesEvidence{ID: fetched.ID, Version: fetched.Version, Keys: fetched.KeyDigest, TakenAt: now, For: in.Set},
 	}
 	if to != nil {
 		c.Encryption, c.Recipients = to.Method, to.Fingerprints()
@@ -188,7 +188,7 @@ func freshBefore(listing catalog.Listing, set backupset.ID) bool {
 // FreshIdentities reports whether a set's identities were fetched when it was made.
 func FreshIdentities(m backupset.Manifest) bool {
 	c, has := m.Component(backupset.Identities)
-	return has && c.IdentitiesEvidence != nil && !c.IdentitiesEvidence.TakenAt.Before(m.Set.Time().Add(-time.Minute))
+	return has && c.IdentitiesEvidence != nil && c.IdentitiesEvidence.For == m.Set
 }
 
 const identitiesLimit = 4 << 20 // bytes, encrypted

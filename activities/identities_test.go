@@ -41,7 +41,7 @@ func TestCarryOn_StaleOrMissing(t *testing.T) {
 	const text = `{"id":"PAR::a::1220"}`
 	file := filepath.Join(stagingOf(settings, in.Set), "identities")
 	c := backupset.Component{Role: backupset.Identities, File: backupset.IdentitiesName(in.Set, ""), Size: int64(len(text)), PlainSize: int64(len(text)),
-		IdentitiesEvidence: &backupset.IdentitiesEvidence{ID: "PAR::a::1220", Version: "0.6.11", TakenAt: taken}}
+		IdentitiesEvidence: &backupset.IdentitiesEvidence{ID: "PAR::a::1220", Version: "0.6.11", TakenAt: taken, For: in.Set}}
 	c.SHA256 = sum(text)
 	c.PlainSHA256 = c.SHA256
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
@@ -53,6 +53,7 @@ func TestCarryOn_StaleOrMissing(t *testing.T) {
 	require.Contains(t, stale.Warning, "IdentitiesStale: IdentitiesUnreachable")
 	require.Contains(t, stale.Warning, "3h0m")
 	require.True(t, stale.New, "the set before had fresh ones")
+	require.Equal(t, in.Set, stale.Dump.Component.IdentitiesEvidence.For)
 	require.Equal(t, taken, stale.Dump.Component.IdentitiesEvidence.TakenAt)
 	require.Equal(t, c.SHA256, stale.Dump.Component.SHA256)
 	data, err := os.ReadFile(filepath.Join(stagingOf(settings, backupset.NewID(now)), stale.Dump.Staged))

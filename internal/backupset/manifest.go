@@ -63,6 +63,7 @@ type IdentitiesEvidence struct {
 	Version string    `json:"version"` // of Splice, when it was taken
 	Keys    string    `json:"keys"`    // digest of the keys: tells whether they changed, and nothing of them
 	TakenAt time.Time `json:"taken_at"`
+	For     ID        `json:"fetched_for"` // the set for which the node was asked; a later one carries them on while it cannot be
 }
 
 // NodeFacts is what the containers themselves said about the node when the run began (domain 2.6). It holds no secret.
