@@ -168,9 +168,7 @@ func (c *capture) describe(ctx context.Context, s *postgres.Session) (backupset.
 	component := backupset.Component{
 		Role: c.role, Database: c.database, Codec: c.in.Plan.Codec, StartedAt: c.host.Now().UTC(), Attempt: c.attempt,
 	}
-	if c.to != nil {
-		component.Encryption, component.Recipients = c.to.Method, c.to.Fingerprints()
-	}
+	component.Encryption, component.Recipients = c.to.Describe()
 	component.File = backupset.DumpName(c.database, c.in.Set, component.Codec, component.Encryption)
 	tables, err := canton.Tables(ctx, s)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"canton-backup/internal/backupset"
@@ -17,9 +16,6 @@ import (
 
 // errPlain: a file that is not encrypted would leave this host, and the settings forbid it.
 var errPlain = errors.New("the set is not encrypted, and REQUIRE_ENCRYPTION forbids that it leaves this host")
-
-// keyNotice is how long before a public key expires a run begins to warn of it.
-const keyNotice = 30 * 24 * time.Hour
 
 // Recipients are the public keys to which the settings encrypt; nil when they do not.
 func Recipients(s config.Settings, now time.Time) (*encryption.Recipients, error) {
@@ -38,41 +34,35 @@ func planned(s config.Settings, plan Plan, now time.Time) (*encryption.Recipient
 	if err != nil {
 		return nil, err
 	}
-	var method backupset.Encryption
-	var prints []string
-	if to != nil {
-		method, prints = to.Method, to.Fingerprints()
-	}
-	if method != plan.Encryption || !slices.Equal(prints, plan.Recipients) {
+	if method, prints := to.Describe(); method != plan.Encryption || !slices.Equal(prints, plan.Recipients) {
 		return nil, &config.Error{File: s.File, Problems: []config.Problem{{Key: "ENCRYPTION", Cause: "it, or its keys, changed since the run began", Fix: "start another backup"}}}
 	}
 	return to, nil
 }
 
+// expiryAlerts are the times before a public key's end at which somebody is told. From the first on, every run warns.
+var expiryAlerts = []time.Duration{30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour}
+
 // ExpiryNotices says which keys expire soon.
 func ExpiryNotices(to *encryption.Recipients, now time.Time) []string {
+	return expiries(to, now, func(left time.Duration) bool { return left < expiryAlerts[0] })
+}
+
+// expiryDue are the notices of keys that passed one of the times since the last backup.
+func expiryDue(to *encryption.Recipients, now time.Time, every time.Duration) []string {
+	return expiries(to, now, func(left time.Duration) bool {
+		return slices.ContainsFunc(expiryAlerts, func(at time.Duration) bool { return left <= at && left > at-every })
+	})
+}
+
+func expiries(to *encryption.Recipients, now time.Time, say func(left time.Duration) bool) []string {
 	var notices []string
 	for _, k := range to.Keys {
-		if left := k.Expires.Sub(now); !k.Expires.IsZero() && left < keyNotice {
+		if left := k.Expires.Sub(now); !k.Expires.IsZero() && say(left) {
 			notices = append(notices, fmt.Sprintf("public key %s expires in %d days, on %s; no backup is made after that", k.Fingerprint, int(left.Hours()/24), k.Expires.Format(time.DateOnly)))
 		}
 	}
 	return notices
-}
-
-// expiryAlerts are the times before a key's end at which somebody is told.
-var expiryAlerts = []time.Duration{30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour}
-
-// expiryDue are the notices of keys that passed one of those times since the last backup.
-func expiryDue(to *encryption.Recipients, now time.Time, every time.Duration) []string {
-	due := &encryption.Recipients{}
-	for _, k := range to.Keys {
-		left := k.Expires.Sub(now)
-		if !k.Expires.IsZero() && slices.ContainsFunc(expiryAlerts, func(at time.Duration) bool { return left <= at && left > at-every }) {
-			due.Keys = append(due.Keys, k)
-		}
-	}
-	return ExpiryNotices(due, now)
 }
 
 // key is what may open that component in that run: the key with which the run began, the one that is lent, and the one of the settings. Of a plain
@@ -92,8 +82,7 @@ func (h *Host) key(s config.Settings, run string, c backupset.Component) (*encry
 	return encryption.Join(key, own), nil
 }
 
-// opens proves that the private key at hand opens a component, before anything depends on it, and holds the key for the run. A file that
-// rotted at its beginning is told from one for another key.
+// opens proves that the private key at hand opens a component, before anything depends on it, and holds the key for the run.
 func (h *Host) opens(ctx context.Context, s config.Settings, run string, from store.Store, c backupset.Component) error {
 	if c.Encryption == backupset.Unencrypted {
 		return nil
@@ -102,26 +91,30 @@ func (h *Host) opens(ctx context.Context, s config.Settings, run string, from st
 	if err != nil {
 		return err
 	}
-	if key == nil {
-		return fmt.Errorf("open %s: %w: it opens for the one of %s", c.File, encryption.ErrNoKey, strings.Join(c.Recipients, " or "))
+	if err := Opens(ctx, from, c, key); err != nil {
+		return err
 	}
+	h.Keys.Hold(run, key)
+	return nil
+}
+
+// Opens proves that the key opens an encrypted component of the store. Only the beginning is read, unless that does not open: then all of it, to
+// tell a file that rotted there from one for another key.
+func Opens(ctx context.Context, from store.Store, c backupset.Component, key *encryption.Key) error {
 	object, err := from.Open(ctx, c.File, 0)
 	if err != nil {
 		return err
 	}
 	text, err := seal.Decode(ctx, object, c, key)
 	if err == nil {
-		h.Keys.Hold(run, key)
 		return errors.Join(text.Close(), object.Close())
 	}
-	_ = object.Close() // read from the front once more
-	again, openErr := from.Open(ctx, c.File, 0)
-	if openErr != nil {
-		return openErr
+	_ = object.Close() // it is read from the front once more
+	if errors.Is(err, encryption.ErrNoKey) {
+		return err
 	}
-	defer again.Close()
-	if differs := seal.VerifyStored(again, c); differs != nil {
-		return fmt.Errorf("%w; it reads as: %v", differs, err)
+	if object, err = from.Open(ctx, c.File, 0); err != nil {
+		return err
 	}
-	return err
+	return errors.Join(seal.Verify(ctx, object, c, key), object.Close())
 }

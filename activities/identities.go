@@ -94,9 +94,7 @@ func (d *Dumps) fetchIdentities(ctx context.Context, s config.Settings, in Ident
 		Role: backupset.Identities, StartedAt: now, CompletedAt: now, Attempt: int(activity.GetInfo(ctx).Attempt),
 		IdentitiesEvidence: &backupset.IdentitiesEvidence{ID: fetched.ID, Version: fetched.Version, Keys: fetched.KeyDigest, TakenAt: now, For: in.Set},
 	}
-	if to != nil {
-		c.Encryption, c.Recipients = to.Method, to.Fingerprints()
-	}
+	c.Encryption, c.Recipients = to.Describe()
 	return stageIdentities(s, in.Set, c, to, func(w io.Writer) error {
 		_, err := w.Write(fetched.Reveal())
 		return err
@@ -142,11 +140,7 @@ func (d *Dumps) carryOn(ctx context.Context, s config.Settings, in IdentitiesInp
 	if err != nil {
 		return IdentitiesDump{}, err
 	}
-	var method backupset.Encryption
-	var prints []string
-	if to != nil {
-		method, prints = to.Method, to.Fingerprints()
-	}
+	method, prints := to.Describe()
 	missing.New = freshBefore(listing, in.Set)
 	for _, e := range listing.Sets {
 		c, has := e.Manifest.Component(backupset.Identities)

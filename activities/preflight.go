@@ -139,7 +139,7 @@ func (n *Node) encrypts(s config.Settings, plan *Plan) error {
 	if _, err := IdentitiesRecipients(s, n.Now()); err != nil {
 		return fmt.Errorf("IDENTITIES_RECIPIENTS: %w", err)
 	}
-	plan.Encryption, plan.Recipients = to.Method, to.Fingerprints()
+	plan.Encryption, plan.Recipients = to.Describe()
 	plan.Warnings = append(plan.Warnings, ExpiryNotices(to, n.Now())...)
 	plan.Alerts = expiryDue(to, n.Now(), s.Every)
 	return nil

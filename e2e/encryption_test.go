@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/testkit/gnupg"
 	"canton-backup/testbed"
 )
 
@@ -39,28 +39,11 @@ func (h *host) age() string {
 // gpg makes a key in a key ring of its own, which the account's gpg uses, and sets its public half. It returns the file of the private one.
 func (h *host) gpg(expires string) string {
 	h.t.Helper()
-	ring, err := os.MkdirTemp("", "gpg") // short: the agent's socket lies in it
-	require.NoError(h.t, err)
-	h.env = append(h.env, "GNUPGHOME="+ring)
-	tool := func(name string, args ...string) []byte {
-		cmd := exec.Command(name, args...)
-		cmd.Env = h.environment()
-		out, err := cmd.Output()
-		require.NoError(h.t, err, args)
-		return out
-	}
-	h.t.Cleanup(func() {
-		tool("gpgconf", "--kill", "all")
-		require.NoError(h.t, os.RemoveAll(ring))
-	})
-	quiet := []string{"--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""}
-	tool("gpg", append(quiet, "--quick-gen-key", "backup <backup@example.com>", "future-default", "default", expires)...)
-	dir := h.t.TempDir()
-	public, private := filepath.Join(dir, "public.asc"), filepath.Join(dir, "private.asc")
-	require.NoError(h.t, os.WriteFile(public, tool("gpg", "--batch", "--export", "--armor"), 0o600))
-	require.NoError(h.t, os.WriteFile(private, tool("gpg", append(quiet, "--export-secret-keys", "--armor")...), 0o600))
-	h.set("ENCRYPTION", "gpg", "GPG_PUBLIC_KEYS", public)
-	return private
+	ring := gnupg.New(h.t)
+	ring.Generate("future-default", "default", expires, "")
+	h.env = append(h.env, "GNUPGHOME="+ring.Dir)
+	h.set("ENCRYPTION", "gpg", "GPG_PUBLIC_KEYS", ring.Public())
+	return ring.Private("")
 }
 
 // privateKeys are the node's, in the forms in which a dump or the identities hold them.

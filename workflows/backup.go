@@ -184,8 +184,7 @@ func (b *backup) dumpIdentities(ctx workflow.Context) error {
 		b.plan.Alerts = append(b.plan.Alerts, dump.Warning)
 	}
 	if dump.Warning != "" {
-		b.plan.Warnings = append(b.plan.Warnings, dump.Warning)
-		b.say(ctx, "⚠ %s", dump.Warning)
+		b.warn(ctx, dump.Warning)
 	}
 	return nil
 }
@@ -193,9 +192,14 @@ func (b *backup) dumpIdentities(ctx workflow.Context) error {
 func (b *backup) sayDump(ctx workflow.Context, d activities.Dump) {
 	b.say(ctx, "✓ %s — %s", d.Component.File, human(d.Component.Size))
 	if w := d.Component.Warnings; w != "" {
-		b.say(ctx, "⚠ pg_dump: %s", w)
-		b.plan.Warnings = append(b.plan.Warnings, "pg_dump: "+w)
+		b.warn(ctx, "pg_dump: "+w)
 	}
+}
+
+// warn tells of what is not as it should be, in the run's log and in its result.
+func (b *backup) warn(ctx workflow.Context, text string) {
+	b.plan.Warnings = append(b.plan.Warnings, text)
+	b.say(ctx, "⚠ %s", text)
 }
 
 func (b *backup) seal(ctx workflow.Context) error {
@@ -263,8 +267,7 @@ func (b *backup) catchUp(ctx workflow.Context) error {
 		if err != nil {
 			name, text := cause(err)
 			b.behind[b.targets[i].Target] = true
-			b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text))
-			b.say(ctx, "⚠ %s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text)
+			b.warn(ctx, fmt.Sprintf("%s did not get all sets that it missed: %s: %s", b.targets[i].Target, name, text))
 		}
 		if n := len(caught.Sets); n > 0 {
 			b.say(ctx, "✓ %s caught up, %d set(s)", b.targets[i].Target, n)
@@ -334,9 +337,7 @@ func (b *backup) pruned(ctx workflow.Context, activity any, in activities.PruneI
 		b.say(ctx, "✓ Pruned %d old set(s) at %s", len(pruned.Removed), pruned.Location)
 	}
 	if pruned.Denied != "" {
-		notice := cannotPrune(pruned)
-		b.plan.Warnings = append(b.plan.Warnings, notice)
-		b.say(ctx, "⚠ %s", notice)
+		b.warn(ctx, cannotPrune(pruned))
 	}
 	return len(pruned.Removed), nil
 }

@@ -19,7 +19,6 @@ import (
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/encryption"
-	"canton-backup/internal/seal"
 	"canton-backup/internal/store"
 )
 
@@ -172,18 +171,7 @@ func (d *doctor) privateKey(ctx context.Context, s config.Settings) {
 		return
 	}
 	for _, c := range newest.Manifest.Dumps() {
-		if c.Encryption == backupset.Unencrypted {
-			continue
-		}
-		object, err := local.Open(ctx, c.File, 0)
-		if err == nil {
-			var text io.ReadCloser
-			if text, err = seal.Decode(ctx, object, c, key); err == nil {
-				err = text.Close()
-			}
-			err = errors.Join(err, object.Close())
-		}
-		if !d.check("private key", err, s.Encryption.Key+" opens "+c.File) {
+		if c.Encryption != backupset.Unencrypted && !d.check("private key", activities.Opens(ctx, local, c, key), s.Encryption.Key+" opens "+c.File) {
 			return
 		}
 	}

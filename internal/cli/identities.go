@@ -81,9 +81,10 @@ func findIdentities(ctx context.Context, s config.Settings, set, only string) (h
 	all, errs := shelves(ctx, s, only)
 	for _, shelf := range all {
 		for _, e := range shelf.listing.Sets {
+			named := from == nil && set == string(e.Manifest.Set)
+			newer := set == catalog.Latest && e.Own && e.Manifest.Set > held.Set
 			c, has := e.Manifest.Component(backupset.Identities)
-			wanted := set == string(e.Manifest.Set) || set == catalog.Latest && e.Own && e.Manifest.Set > held.Set
-			if !has || !wanted || from != nil && set != catalog.Latest || c.IdentitiesEvidence == nil {
+			if !named && !newer || !has || c.IdentitiesEvidence == nil {
 				continue
 			}
 			held = heldIdentities{Set: e.Manifest.Set, Store: shelf.name, File: c.File, ID: c.IdentitiesEvidence.ID, Version: c.IdentitiesEvidence.Version,

@@ -11,10 +11,7 @@ import (
 	"canton-backup/internal/secret"
 )
 
-var (
-	regionPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
-	classPattern  = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_-]*$`)
-)
+var classPattern = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_-]*$`)
 
 // archives are storage classes whose objects cannot be read when we want to: neither after an upload nor for a restore.
 var archives = []string{"GLACIER", "DEEP_ARCHIVE"}
@@ -114,7 +111,7 @@ func (r *reader) s3(node Node) S3Settings {
 	} else {
 		s.Region = r.required("S3_REGION", "set the bucket's region, e.g. eu-central-1, or S3_ENDPOINT for a server that is not AWS")
 	}
-	if s.Region != "" && !regionPattern.MatchString(s.Region) {
+	if s.Region != "" && !labelPattern.MatchString(s.Region) {
 		r.bad("S3_REGION", s.Region, "is no region", "use a name like eu-central-1")
 	}
 	// Servers of one's own allow names that AWS does not.

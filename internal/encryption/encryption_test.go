@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/encryption"
 	"canton-backup/internal/secret"
+	"canton-backup/internal/testkit/gnupg"
 )
 
 // text is what is encrypted: longer than any buffer on the way.
@@ -60,7 +60,9 @@ func sealed(t *testing.T, r *encryption.Recipients) ([]byte, backupset.Component
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.NotContains(t, b.String(), string(text[:64]))
-	return b.Bytes(), backupset.Component{File: "x", Encryption: r.Method, Recipients: r.Fingerprints()}
+	component := backupset.Component{File: "x"}
+	component.Encryption, component.Recipients = r.Describe()
+	return b.Bytes(), component
 }
 
 func opened(t *testing.T, k *encryption.Key, data []byte, c backupset.Component) ([]byte, error) {
@@ -236,18 +238,18 @@ func TestKey_WrongMissingOrNone(t *testing.T) {
 }
 
 func TestKey_AlteredOrCutFailsWhileRead(t *testing.T) {
-	home := newGPG(t)
-	home.make("future-default", "0", "")
+	home := gnupg.New(t)
+	home.Generate("future-default", "default", "0", "")
 	identity, err := age.GenerateX25519Identity()
 	require.NoError(t, err)
 	forAge, err := encryption.ForAge([]string{identity.Recipient().String()})
 	require.NoError(t, err)
-	forGPG, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	forGPG, err := encryption.ForGPG([]string{home.Public()}, time.Now())
 	require.NoError(t, err)
 	for _, c := range []struct {
 		to  *encryption.Recipients
 		key string
-	}{{forAge, write(t, "key", []byte(identity.String()))}, {forGPG, home.private("")}} {
+	}{{forAge, write(t, "key", []byte(identity.String()))}, {forGPG, home.Private("")}} {
 		key, err := encryption.ReadKey(c.key, nil)
 		require.NoError(t, err)
 		data, component := sealed(t, c.to)
@@ -262,78 +264,29 @@ func TestKey_AlteredOrCutFailsWhileRead(t *testing.T) {
 	}
 }
 
-// gpgHome is a GnuPG of its own, with one key.
-type gpgHome struct {
-	t   *testing.T
-	dir string
-	key string // fingerprint
-}
-
-func newGPG(t *testing.T) *gpgHome {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "gpg") // short: the agent's socket lies in it
-	require.NoError(t, err)
-	h := &gpgHome{t: t, dir: dir}
-	t.Cleanup(func() {
-		h.tool("gpgconf", "--homedir", dir, "--kill", "all")
-		require.NoError(t, os.RemoveAll(dir))
-	})
-	return h
-}
-
-func (h *gpgHome) tool(name string, args ...string) []byte {
-	h.t.Helper()
-	return run(h.t, nil, name, args...)
-}
-
-func (h *gpgHome) gpg(args ...string) []byte {
-	h.t.Helper()
-	return h.tool("gpg", append([]string{"--homedir", h.dir, "--batch", "--quiet", "--pinentry-mode", "loopback"}, args...)...)
-}
-
-var fpr = regexp.MustCompile(`(?m)^fpr:+([0-9A-F]{40}):`)
-
-// make makes a key with a subkey that encrypts: "default" is RSA, "future-default" elliptic.
-func (h *gpgHome) make(algorithm, expires, passphrase string) {
-	h.t.Helper()
-	h.gpg("--passphrase", passphrase, "--quick-gen-key", "backup <backup@example.com>", algorithm, "default", expires)
-	h.find()
-}
-
-func (h *gpgHome) find() {
-	h.key = string(fpr.FindSubmatch(h.gpg("--list-keys", "--with-colons"))[1])
-}
-
-func (h *gpgHome) public() string {
-	return write(h.t, "public.asc", h.gpg("--export", "--armor", h.key))
-}
-
-func (h *gpgHome) private(passphrase string) string {
-	return write(h.t, "private.asc", h.gpg("--passphrase", passphrase, "--export-secret-keys", "--armor", h.key))
-}
-
 func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
 	for _, algorithm := range []string{"default", "future-default"} {
 		t.Run(algorithm, func(t *testing.T) {
-			home := newGPG(t)
-			home.make(algorithm, "0", "")
-			binary := write(t, "public.gpg", home.gpg("--export", home.key))
-			for _, file := range []string{home.public(), binary} {
+			home := gnupg.New(t)
+			home.Generate(algorithm, "default", "0", "")
+			binary := write(t, "public.gpg", home.Run("--export", home.Key))
+			for _, file := range []string{home.Public(), binary} {
 				r, err := encryption.ForGPG([]string{file}, time.Now())
 				require.NoError(t, err)
-				require.Equal(t, []string{home.key}, r.Fingerprints())
+				_, prints := r.Describe()
+				require.Equal(t, []string{home.Key}, prints)
 				data, component := sealed(t, r)
 				require.Less(t, len(data), len(text)+4096)
-				key, err := encryption.ReadKey(home.private(""), nil)
+				key, err := encryption.ReadKey(home.Private(""), nil)
 				require.NoError(t, err)
 				got, err := opened(t, key, data, component)
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(text, got))
-				require.True(t, bytes.Equal(text, run(t, data, "gpg", "--homedir", home.dir, "--batch", "--quiet", "-d")))
+				require.True(t, bytes.Equal(text, run(t, data, "gpg", "--homedir", home.Dir, "--batch", "--quiet", "-d")))
 			}
 			for _, compression := range []string{"none", "zlib", "bzip2"} {
-				data := run(t, text, "gpg", "--homedir", home.dir, "--batch", "--trust-model", "always", "--compress-algo", compression, "-r", home.key, "-e")
-				key, err := encryption.ReadKey(home.private(""), nil)
+				data := run(t, text, "gpg", "--homedir", home.Dir, "--batch", "--trust-model", "always", "--compress-algo", compression, "-r", home.Key, "-e")
+				key, err := encryption.ReadKey(home.Private(""), nil)
 				require.NoError(t, err)
 				got, err := opened(t, key, data, backupset.Component{Encryption: backupset.GPG})
 				require.NoError(t, err, compression)
@@ -345,11 +298,11 @@ func TestGPG_StockToolAndWeReadEachOther(t *testing.T) {
 
 // Packets of every length around those at which they are cut, written in pieces of any size.
 func TestGPG_EveryLength(t *testing.T) {
-	home := newGPG(t)
-	home.make("future-default", "0", "")
-	r, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	home := gnupg.New(t)
+	home.Generate("future-default", "default", "0", "")
+	r, err := encryption.ForGPG([]string{home.Public()}, time.Now())
 	require.NoError(t, err)
-	key, err := encryption.ReadKey(home.private(""), nil)
+	key, err := encryption.ReadKey(home.Private(""), nil)
 	require.NoError(t, err)
 	for _, around := range []int{0, 16, 192, 512, 8384, 1 << 16, 1 << 17} {
 		for size := max(0, around-50); size < around+50; size++ {
@@ -368,36 +321,35 @@ func TestGPG_EveryLength(t *testing.T) {
 			require.NoError(t, err, size)
 			require.True(t, bytes.Equal(text[:size], got), size)
 			if size == around {
-				require.True(t, bytes.Equal(text[:size], run(t, data, "gpg", "--homedir", home.dir, "--batch", "--quiet", "-d")), size)
+				require.True(t, bytes.Equal(text[:size], run(t, data, "gpg", "--homedir", home.Dir, "--batch", "--quiet", "-d")), size)
 			}
 		}
 	}
 }
 
 func TestGPG_RefusedKeys(t *testing.T) {
-	good := newGPG(t)
-	good.make("future-default", "seconds=864000", "")
-	r, err := encryption.ForGPG([]string{good.public()}, time.Now())
+	good := gnupg.New(t)
+	good.Generate("future-default", "default", "seconds=864000", "")
+	r, err := encryption.ForGPG([]string{good.Public()}, time.Now())
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(10*24*time.Hour), r.Keys[0].Expires, time.Hour)
-	_, err = encryption.ForGPG([]string{good.public()}, time.Now().Add(11*24*time.Hour))
+	_, err = encryption.ForGPG([]string{good.Public()}, time.Now().Add(11*24*time.Hour))
 	require.ErrorIs(t, err, encryption.ErrRecipient)
 	require.ErrorContains(t, err, "expired on")
 
-	signs := newGPG(t)
-	signs.gpg("--passphrase", "", "--quick-gen-key", "signer", "ed25519", "sign", "0")
-	signs.find()
+	signs := gnupg.New(t)
+	signs.Generate("ed25519", "sign", "0", "")
 
-	revoked := newGPG(t)
-	revoked.make("future-default", "0", "")
-	certificate, err := os.ReadFile(filepath.Join(revoked.dir, "openpgp-revocs.d", revoked.key+".rev"))
+	revoked := gnupg.New(t)
+	revoked.Generate("future-default", "default", "0", "")
+	certificate, err := os.ReadFile(filepath.Join(revoked.Dir, "openpgp-revocs.d", revoked.Key+".rev"))
 	require.NoError(t, err)
-	revoked.gpg("--import", write(t, "revoke", bytes.Replace(certificate, []byte(":-----BEGIN"), []byte("-----BEGIN"), 1)))
+	revoked.Run("--import", write(t, "revoke", bytes.Replace(certificate, []byte(":-----BEGIN"), []byte("-----BEGIN"), 1)))
 
 	for name, c := range map[string]struct{ file, says string }{
-		"private": {good.private(""), "private key"},
-		"signs":   {signs.public(), "only signs"},
-		"revoked": {revoked.public(), "revoked"},
+		"private": {good.Private(""), "private key"},
+		"signs":   {signs.Public(), "only signs"},
+		"revoked": {revoked.Public(), "revoked"},
 		"no file": {"/nowhere/key.asc", "no such file"},
 		"no key":  {write(t, "text", []byte("hello")), "gpg --export"},
 	} {
@@ -410,12 +362,12 @@ func TestGPG_RefusedKeys(t *testing.T) {
 }
 
 func TestGPG_LockedKeyAndAgent(t *testing.T) {
-	home := newGPG(t)
-	home.make("future-default", "0", "sesame")
-	r, err := encryption.ForGPG([]string{home.public()}, time.Now())
+	home := gnupg.New(t)
+	home.Generate("future-default", "default", "0", "sesame")
+	r, err := encryption.ForGPG([]string{home.Public()}, time.Now())
 	require.NoError(t, err)
 	data, component := sealed(t, r)
-	file := home.private("sesame")
+	file := home.Private("sesame")
 	for _, ask := range []encryption.Passphrase{nil, never, word("open")} {
 		_, err = encryption.ReadKey(file, ask)
 		require.ErrorIs(t, err, encryption.ErrLocked)
@@ -426,13 +378,13 @@ func TestGPG_LockedKeyAndAgent(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(text, got))
 
-	t.Setenv("GNUPGHOME", home.dir)
+	t.Setenv("GNUPGHOME", home.Dir)
 	agent, err := encryption.ReadKey(encryption.GPGAgent, nil)
 	require.NoError(t, err)
-	home.tool("gpgconf", "--homedir", home.dir, "--kill", "gpg-agent")
+	home.EndAgent()
 	_, err = opened(t, agent, data, component)
 	require.ErrorIs(t, err, encryption.ErrLocked, "a key ring that would prompt must not hang a run")
-	home.gpg("--passphrase", "sesame", "--output", filepath.Join(t.TempDir(), "warm"), "--decrypt", write(t, "data.gpg", data)) // the agent remembers
+	home.Run("--passphrase", "sesame", "--output", filepath.Join(t.TempDir(), "warm"), "--decrypt", write(t, "data.gpg", data)) // the agent remembers
 	got, err = opened(t, agent, data, component)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(text, got))
@@ -441,7 +393,7 @@ func TestGPG_LockedKeyAndAgent(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, stream.Close(), "a reader may leave early")
 
-	t.Setenv("GNUPGHOME", newGPG(t).dir)
+	t.Setenv("GNUPGHOME", gnupg.New(t).Dir)
 	_, err = opened(t, agent, data, component)
 	require.ErrorIs(t, err, encryption.ErrWrongKey)
 }

@@ -38,12 +38,7 @@ func ForGPG(files []string, now time.Time) (*Recipients, error) {
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("read OpenPGP keys: %w: there is none", ErrRecipient)
 	}
-	// The dump is compressed already: gpg's own compression would cost seven times the time and gain nothing. The oldest packet with
-	// integrity protection is what every gpg reads.
-	config := &packet.Config{}
-	r.open = func(to io.Writer) (io.WriteCloser, error) {
-		return encryptOpenPGP(to, keys, config)
-	}
+	r.open = func(to io.Writer) (io.WriteCloser, error) { return encryptOpenPGP(to, keys) }
 	return r, nil
 }
 

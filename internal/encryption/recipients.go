@@ -57,13 +57,15 @@ func (r *Recipients) Try() error {
 	return nil
 }
 
-// Fingerprints are those of the keys.
-func (r *Recipients) Fingerprints() []string {
-	prints := make([]string, len(r.Keys))
-	for i, k := range r.Keys {
-		prints[i] = k.Fingerprint
+// Describe says how and to which keys, by their fingerprints, as a manifest records it. Of nil recipients: not at all, to none.
+func (r *Recipients) Describe() (method backupset.Encryption, fingerprints []string) {
+	if r == nil {
+		return backupset.Unencrypted, nil
 	}
-	return prints
+	for _, k := range r.Keys {
+		fingerprints = append(fingerprints, k.Fingerprint)
+	}
+	return r.Method, fingerprints
 }
 
 // ForAge reads age recipients: each text is "age1…", an SSH public key ("ssh-ed25519 …", "ssh-rsa …"), or the absolute path of a file with

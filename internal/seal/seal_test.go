@@ -163,8 +163,9 @@ func TestCreate_Encrypted(t *testing.T) {
 		require.NoError(t, err)
 		result, err := w.Close()
 		require.NoError(t, err)
-		c := backupset.Component{Codec: codec, Encryption: to.Method, Recipients: to.Fingerprints(), Size: result.Size, SHA256: result.SHA256,
+		c := backupset.Component{Codec: codec, Size: result.Size, SHA256: result.SHA256,
 			PlainSize: result.PlainSize, PlainSHA256: result.PlainSHA256}
+		c.Encryption, c.Recipients = to.Describe()
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NotContains(t, string(data), "line of a dump")

@@ -133,10 +133,8 @@ func (s *Store) open(ctx context.Context, name string, offset int64) (io.ReadClo
 		return nil, err
 	}
 	// Only regular files are objects: no link is followed, and a pipe does not block.
-	if s.foreign {
-		if err := s.enter(); err != nil {
-			return nil, err
-		}
+	if err := s.reach(); err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(s.Path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
@@ -202,10 +200,8 @@ func (s *Store) each(ctx context.Context, visit func(name string, size int64)) e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.foreign {
-		if err := s.enter(); err != nil {
-			return err
-		}
+	if err := s.reach(); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(s.cfg.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -239,13 +235,11 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := errors.Join(ctx.Err(), store.CheckName(name)); err != nil {
 		return fmt.Errorf("delete %q: %w", name, err)
 	}
-	if s.foreign {
-		if err := s.enter(); err != nil {
-			return fmt.Errorf("delete %q: %w", name, typed(err))
-		}
-		if err := ctx.Err(); err != nil { // entering may have taken as long as the share was dead
-			return fmt.Errorf("delete %q: %w", name, err)
-		}
+	if err := s.reach(); err != nil {
+		return fmt.Errorf("delete %q: %w", name, typed(err))
+	}
+	if err := ctx.Err(); err != nil { // reaching it may have taken as long as the share was dead
+		return fmt.Errorf("delete %q: %w", name, err)
 	}
 	return s.remove(name)
 }

@@ -1,13 +1,10 @@
 package dir_test
 
 import (
-	"bufio"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -43,7 +40,7 @@ func contract(t *testing.T, foreignDisk bool) {
 				if slow == store.Store(foreign) {
 					owner = "node"
 				}
-				putAndKill(t, folder, owner, name, file)
+				storetest.Kill(t, nil, "PUT_FOLDER="+folder, "PUT_OWNER="+owner, "PUT_NAME="+name, "PUT_PATH="+file.Path, "PUT_SHA256="+file.SHA256)
 			},
 			Leftovers: func(t *testing.T) []string { return dotFiles(t, folder) },
 			PutRaw: func(t *testing.T, name string, data []byte) {
@@ -51,17 +48,7 @@ func contract(t *testing.T, foreignDisk bool) {
 				require.NoError(t, os.WriteFile(filepath.Join(folder, name), data, 0o644))
 			},
 			RawNames: []string{"new\nline", "\xff\xfe", "it's", " "},
-			Damage: func(t *testing.T, name string) {
-				f, err := os.OpenFile(filepath.Join(folder, name), os.O_RDWR, 0)
-				require.NoError(t, err)
-				defer f.Close()
-				b := make([]byte, 1)
-				_, err = f.ReadAt(b, 77)
-				require.NoError(t, err)
-				b[0] ^= 0x10
-				_, err = f.WriteAt(b, 77)
-				require.NoError(t, err)
-			},
+			Damage:   func(t *testing.T, name string) { storetest.Damage(t, filepath.Join(folder, name)) },
 		}
 	})
 }
@@ -87,23 +74,7 @@ func dotFiles(t *testing.T, folder string) []string {
 	return found
 }
 
-// putAndKill runs TestPutUntilKilled in a process of its own and kills it once its Put is half done.
-func putAndKill(t *testing.T, folder, owner, name string, file store.File) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPutUntilKilled$")
-	cmd.Env = append(os.Environ(), "PUT_FOLDER="+folder, "PUT_OWNER="+owner, "PUT_NAME="+name, "PUT_PATH="+file.Path, "PUT_SHA256="+file.SHA256)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "under way\n", line)
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
-}
-
-// TestPutUntilKilled is the body of putAndKill's process; in an ordinary run it has nothing to do.
+// TestPutUntilKilled is the body of storetest.Kill's process, killed once its Put is half done; in an ordinary run it has nothing to do.
 func TestPutUntilKilled(t *testing.T) {
 	folder := os.Getenv("PUT_FOLDER")
 	if folder == "" {
@@ -114,7 +85,7 @@ func TestPutUntilKilled(t *testing.T) {
 	file := store.File{Path: os.Getenv("PUT_PATH"), Size: info.Size(), SHA256: os.Getenv("PUT_SHA256")}
 	_ = open(t, folder, os.Getenv("PUT_OWNER")).Put(t.Context(), os.Getenv("PUT_NAME"), file, func(n int64) {
 		if n > file.Size/2 {
-			os.Stdout.WriteString("under way\n")
+			storetest.UnderWay()
 			select {}
 		}
 	})

@@ -34,6 +34,14 @@ func (s *Store) enter() error {
 	return err
 }
 
+// reach is enter for what makes nothing: a folder of ours may be absent, and then holds nothing.
+func (s *Store) reach() error {
+	if !s.foreign {
+		return nil
+	}
+	return s.enter()
+}
+
 // unmounted is a mount point of fstab at or above the folder where nothing is mounted, or "".
 func (s *Store) unmounted() (string, error) {
 	path := s.cfg.Path

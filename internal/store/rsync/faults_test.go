@@ -137,7 +137,7 @@ func TestPut_DamagedRestIsSentAnew(t *testing.T) {
 		info, err := os.Stat(filepath.Join(folder(server), rests[0]))
 		return err == nil && info.Size() > 1000
 	}, 10*time.Second, 20*time.Millisecond)
-	damage(t, filepath.Join(folder(server), rests[0]))
+	storetest.Damage(t, filepath.Join(folder(server), rests[0]))
 	require.NoError(t, s.Put(t.Context(), "x", file, nil))
 	storetest.Holds(t, s, "x", file)
 }

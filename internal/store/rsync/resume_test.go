@@ -1,12 +1,9 @@
 package rsync_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +23,7 @@ type killed struct {
 	After  int64 // bytes
 }
 
-// TestPutUntilKilled is the body of that process; in an ordinary run it has nothing to do.
+// TestPutUntilKilled is the body of storetest.Kill's process; in an ordinary run it has nothing to do.
 func TestPutUntilKilled(t *testing.T) {
 	text := os.Getenv("PUT_UNTIL_KILLED")
 	if text == "" {
@@ -38,7 +35,7 @@ func TestPutUntilKilled(t *testing.T) {
 	_ = open(t, order.Config).Put(t.Context(), "x", order.File, func(n int64) {
 		if n >= order.After && !told {
 			told = true
-			os.Stdout.WriteString("under way\n")
+			storetest.UnderWay()
 		}
 	})
 }
@@ -52,20 +49,11 @@ func TestPut_WorkerKilledAt90Percent(t *testing.T) {
 	order := killed{config(server, line.Port(), "node"), storetest.File(t, size), size / 10 * 9}
 	text, err := json.Marshal(order)
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPutUntilKilled$")
-	cmd.Env = append(os.Environ(), "PUT_UNTIL_KILLED="+string(text))
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	// Slowly at the end: what is left must not arrive between the word and the kill.
-	require.Eventually(t, func() bool { return line.Sent() > size/10*8 }, time.Minute, 10*time.Millisecond)
-	line.SetRate(512 << 10)
-	told, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "under way\n", told)
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	storetest.Kill(t, func() {
+		// Slowly at the end: what is left must not arrive between the word and the kill.
+		require.Eventually(t, func() bool { return line.Sent() > size/10*8 }, time.Minute, 10*time.Millisecond)
+		line.SetRate(512 << 10)
+	}, "PUT_UNTIL_KILLED="+string(text))
 	require.Eventually(t, func() bool { return clients(line.Port()) == 0 }, 30*time.Second, 20*time.Millisecond, "rsync outlives its worker")
 
 	line.SetRate(0)

@@ -84,7 +84,7 @@ func place(t *testing.T, server *sshd.Server, fast, slow *faultproxy.TCP) *store
 			require.NoError(t, os.WriteFile(filepath.Join(folder(server), name), data, 0o644))
 		},
 		RawNames: []string{"new\nline", "\xff\xfe", "it's", " ", "-rf", "$(reboot)", "trailing\n"},
-		Damage:   func(t *testing.T, name string) { damage(t, filepath.Join(folder(server), name)) },
+		Damage:   func(t *testing.T, name string) { storetest.Damage(t, filepath.Join(folder(server), name)) },
 	}
 }
 
@@ -101,19 +101,6 @@ func dotFiles(t testing.TB, folder string) []string {
 		}
 	}
 	return found
-}
-
-func damage(t testing.TB, path string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	require.NoError(t, err)
-	defer f.Close()
-	b := make([]byte, 1)
-	_, err = f.ReadAt(b, 77)
-	require.NoError(t, err)
-	b[0] ^= 0x10
-	_, err = f.WriteAt(b, 77)
-	require.NoError(t, err)
 }
 
 func TestNew_ReportsAllErrors(t *testing.T) {

@@ -309,7 +309,7 @@ func TestPut_OpaqueETagReadsTheObjectAgain(t *testing.T) {
 				return
 			}
 			if path := spoil.Load().(string); path != "" {
-				damage(t, path)
+				storetest.Damage(t, path)
 			}
 			w.Header().Set("ETag", `"opaque-etag-of-a-managed-key"`)
 			w.Header().Set("X-Amz-Meta-Sha256", head.Metadata["sha256"])

@@ -1,12 +1,9 @@
 package s3_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,17 +28,7 @@ func putAndKill(t *testing.T, cfg s3.Config, file store.File, after int64) {
 	t.Helper()
 	order, err := json.Marshal(killed{cfg.Endpoint, cfg.Region, cfg.Bucket, cfg.AccessKey, cfg.SecretKey.Reveal(), file, after})
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPutUntilKilled$")
-	cmd.Env = append(os.Environ(), "PUT_UNTIL_KILLED="+string(order))
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "under way\n", line)
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	storetest.Kill(t, nil, "PUT_UNTIL_KILLED="+string(order))
 }
 
 // TestPutUntilKilled is the body of putAndKill's process; in an ordinary run it has nothing to do.
@@ -57,7 +44,7 @@ func TestPutUntilKilled(t *testing.T) {
 		AccessKey: order.AccessKey, SecretKey: secret.New(order.Secret), Owner: "node", PartSize: partSize,
 	}).Put(t.Context(), "x", order.File, func(n int64) {
 		if n >= order.After {
-			os.Stdout.WriteString("under way\n")
+			storetest.UnderWay()
 			select {}
 		}
 	})

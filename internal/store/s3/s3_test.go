@@ -3,7 +3,6 @@ package s3_test
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -108,19 +107,6 @@ func leftovers(t testing.TB, server *s3server.Server) []string {
 		found = append(found, fmt.Sprintf("upload %s of %s", *u.UploadId, *u.Key))
 	}
 	return found
-}
-
-func damage(t testing.TB, path string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	require.NoError(t, err)
-	defer f.Close()
-	b := make([]byte, 1)
-	_, err = f.ReadAt(b, 77)
-	require.NoError(t, err)
-	b[0] ^= 0x10
-	_, err = f.WriteAt(b, 77)
-	require.NoError(t, err)
 }
 
 func TestNew_ReportsAllErrors(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"canton-backup/internal/secret"
+	"canton-backup/internal/store/storetest"
 	"canton-backup/internal/testkit/child"
 )
 
@@ -131,15 +132,7 @@ func (s *Server) Damage(t testing.TB, key string) {
 		require.Len(t, parts, 1)
 		path = parts[0]
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	require.NoError(t, err)
-	defer f.Close()
-	b := make([]byte, 1)
-	_, err = f.ReadAt(b, 77)
-	require.NoError(t, err)
-	b[0] ^= 0x10
-	_, err = f.WriteAt(b, 77)
-	require.NoError(t, err)
+	storetest.Damage(t, path)
 }
 
 // globQuoted is the pattern that matches the path alone.
