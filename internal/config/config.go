@@ -41,6 +41,7 @@ type Settings struct {
 	Drill      time.Duration // interval of drills, 0 for none
 	BackupDir  string        // absolute
 	Telegram   Telegram
+	Alerts     Alerts     // the other channels, and when they are used
 	Identities Identities // how the identities dump is fetched
 	Temporal   Temporal
 	Toolkit    Toolkit
@@ -119,11 +120,22 @@ type Encryption struct {
 	Key           string   // absolute path of a private key, "gpg-agent", or empty: it is lent when it is needed
 }
 
-// Telegram is the alert channel; without a token there is none.
+// Telegram is an alert channel; without a token and a chat it is none.
 type Telegram struct {
 	Token  secret.String
 	ChatID string
 	API    string
+}
+
+// Alerts are the channels beside Telegram, each empty when it is not used, and when they are told.
+type Alerts struct {
+	Slack     secret.String   // URL
+	Discord   secret.String   // URL
+	PagerDuty secret.String   // routing key
+	URLs      []secret.String // https://… for a webhook, or what shoutrrr takes
+	Recovery  bool            // told of what is over, too
+	Repeat    time.Duration
+	Ping      secret.String // URL of the dead-man's switch, empty for none
 }
 
 // Identities is where the node's identities dump comes from. Empty fields are asked of the validator's container.

@@ -53,6 +53,13 @@ var Keys = []Key{
 	{"TELEGRAM_BOT_TOKEN", "", true, "alerts: token of the bot"},
 	{"TELEGRAM_CHAT_ID", "", false, "alerts: chat that gets them"},
 	{"TELEGRAM_API", "https://api.telegram.org", false, "alerts: another Bot API server"},
+	{"SLACK_WEBHOOK_URL", "", true, "alerts: incoming webhook of Slack, or of a server that takes the same"},
+	{"DISCORD_WEBHOOK_URL", "", true, "alerts: webhook of a Discord channel"},
+	{"PAGERDUTY_ROUTING_KEY", "", true, "alerts: integration key of a PagerDuty service (Events API v2); an incident is closed when its cause is over"},
+	{"NOTIFY_URLS", "", true, "alerts: further channels with spaces: https://… for a webhook (JSON), smtp://… for mail, or any other URL of shoutrrr; see docs/how-to/alerts.md"},
+	{"NOTIFY_ON", "failure", false, "failure | failure,recovery: whether a message says that what was told is over"},
+	{"NOTIFY_REPEAT", "4h", false, "how long until a cause that lasts is told again, at least 15m"},
+	{"PING_URL", "", true, "dead-man's switch, such as healthchecks.io: asked at <url>/start, <url>, and <url>/fail of every backup"},
 	{"IDENTITIES", "on", false, "on | off: fetch the identities dump from the validator app, see docs/how-to/identities.md"},
 	{"IDENTITIES_URL", "asked of the validator container", false, "identities: another address of the validator app, e.g. http://wallet.localhost"},
 	{"IDENTITIES_CLIENT_ID", "asked of the validator container", false, "identities: client id at your identity provider, when auth is on"},
@@ -78,7 +85,7 @@ var Keys = []Key{
 
 // toolkitKeys belong to the operator's toolkit and mean nothing to us: no warning.
 var toolkitKeys = []string{
-	"CANTON_NETWORK_NAME", "DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "AUTO_UPGRADE", "WAIT_HOURS",
+	"CANTON_NETWORK_NAME", "AUTO_UPGRADE", "WAIT_HOURS",
 	"MONITORING", "TAILSCALE", "TAILSCALE_AUTHKEY", "TAILSCALE_IP", "TOOLKIT_DIR", "ONBOARDING_SECRET",
 }
 

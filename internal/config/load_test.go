@@ -34,8 +34,8 @@ func describe(t *testing.T, s config.Settings, err error, home string) string {
 	s.File, s.Home = filepath.Base(s.File), ""
 	data, jsonErr := json.MarshalIndent(s, "", "  ")
 	require.NoError(t, jsonErr)
-	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\ns3 keys: %q %q\nbot token: %q\nclient secret: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(),
-		s.S3.AccessKey.Reveal(), s.S3.SecretKey.Reveal(), s.Telegram.Token.Reveal(), s.Identities.ClientSecret.Reveal())
+	text := fmt.Sprintf("%s\naccess key: %q\nsecret key: %q\ns3 keys: %q %q\nbot token: %q\nclient secret: %q\nalerts: %q\n", data, s.R2.AccessKey.Reveal(), s.R2.SecretKey.Reveal(),
+		s.S3.AccessKey.Reveal(), s.S3.SecretKey.Reveal(), s.Telegram.Token.Reveal(), s.Identities.ClientSecret.Reveal(), revealed(s.Alerts))
 	if err != nil {
 		text += "error: " + err.Error() + "\n"
 	}
@@ -45,6 +45,14 @@ func describe(t *testing.T, s config.Settings, err error, home string) string {
 	wd, wdErr := os.Getwd()
 	require.NoError(t, wdErr)
 	return strings.ReplaceAll(strings.ReplaceAll(text, home, "<home>"), wd+"/testdata/", "")
+}
+
+func revealed(a config.Alerts) []string {
+	values := []string{a.Slack.Reveal(), a.Discord.Reveal(), a.PagerDuty.Reveal(), a.Ping.Reveal()}
+	for _, u := range a.URLs {
+		values = append(values, u.Reveal())
+	}
+	return values
 }
 
 func TestLoad_Dialect(t *testing.T) {
@@ -178,6 +186,8 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "0", "KEEP_DAILY": "-1", "KEEP_WEEKLY": "all", "KEEP_MONTHLY": "1.5", "COMPRESSION": "xz",
 		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here", "IDENTITIES_RECIPIENTS": "age1canary",
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
+		"SLACK_WEBHOOK_URL": "hooks.slack.com/canary", "DISCORD_WEBHOOK_URL": "canary", "PAGERDUTY_ROUTING_KEY": "canary", "NOTIFY_URLS": "https://host/x carrier-pigeon://canary",
+		"NOTIFY_ON": "success", "NOTIFY_REPEAT": "5m", "PING_URL": "canary.example/uuid",
 		"IDENTITIES": "maybe", "IDENTITIES_URL": "http://host/path", "IDENTITIES_CLIENT_ID": "id", "IDENTITIES_CLIENT_SECRET": "canary", "IDENTITIES_TOKEN_URL": "https://id:canary@host/token",
 		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
 		"S3_BUCKET": "s3://bucket/x", "S3_ENDPOINT": "host:9000", "S3_REGION": "eu central", "S3_PREFIX": "../x", "S3_PATH_STYLE": "maybe",

@@ -42,6 +42,7 @@ func (r *reader) settings() Settings {
 		Codec:      backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
 		Encryption: r.encryption(),
 		Telegram:   r.telegram(),
+		Alerts:     r.alerts(),
 		Identities: r.identities(),
 		Toolkit:    Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
 		Temporal: Temporal{
