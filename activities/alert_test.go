@@ -40,7 +40,7 @@ func TestNotifyBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bot := &told{}
 			host := &Host{SettingsFile: file, Now: func() time.Time { return now },
-				Notifier: func(config.Telegram) notify.Notifier { return bot },
+				Channels: func(config.Settings) []notify.Channel { return []notify.Channel{{Name: "bot", Notifier: bot}} },
 				Local:    func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) },
 				Running: func(_ context.Context, id string) (*Run, error) {
 					require.Equal(t, "node/n", id)

@@ -34,13 +34,15 @@ type Host struct {
 	Docker       *docker.Client
 	Local        func(config.Settings) (LocalStore, error)
 	Remote       func(config.Settings, config.Kind) (store.Store, error)
-	Notifier     func(config.Telegram) notify.Notifier
+	Channels     func(config.Settings) []notify.Channel // to the operator
 	Program      string // name and version, for manifests
 	Searchable   bool   // the cluster knows our search attributes: a run that sets an unknown one would never get on
 	Now          func() time.Time
 	Keys         *keyring.Ring // private keys that operators lent to this process; nil where there is no worker
 	// Running describes the open workflow of that id, nil when there is none.
 	Running func(ctx context.Context, id string) (*Run, error)
+
+	memory notify.Memory // for an alert ledger that cannot be written
 }
 
 // Run is an open workflow.

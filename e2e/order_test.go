@@ -46,7 +46,7 @@ func TestBackup_WrongOrderFailsAtTheProof(t *testing.T) {
 				SettingsFile: filepath.Join(h.home, ".canton", "toolkit.conf"), Docker: engine, Program: "test", Now: time.Now,
 				Local:    func(s config.Settings) (activities.LocalStore, error) { return open(s.BackupDir) },
 				Remote:   func(config.Settings, config.Kind) (store.Store, error) { return open(remote) },
-				Notifier: func(config.Telegram) notify.Notifier { return silent{} },
+				Channels: func(config.Settings) []notify.Channel { return nil },
 			}
 			var suite testsuite.WorkflowTestSuite
 			suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -97,8 +97,3 @@ func TestBackup_WrongOrderFailsAtTheProof(t *testing.T) {
 		})
 	}
 }
-
-// silent swallows alerts: this test is not about them.
-type silent struct{}
-
-func (silent) Notify(context.Context, notify.Alert) error { return nil }

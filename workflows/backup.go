@@ -56,20 +56,21 @@ type TargetResult struct {
 func Backup(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 	var result BackupResult
 	err := underLock(ctx, BackupNode, in, &result)
-	if err == nil {
-		if alert := result.concern(); alert != nil {
-			result.AlertUndelivered = alarm(ctx, *alert)
-		}
-		return result, nil
-	}
 	name, text := cause(err)
 	switch {
 	case temporal.IsCanceledError(err):
+		return result, err
 	case name == activities.NodeBusy:
-		alarmWhenLasting(ctx, notify.Alert{Step: "start", Cause: name + ": " + text, Next: activities.NextStep(name)})
-	default:
-		alarm(ctx, notify.Alert{Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
+		alarmWhenLasting(ctx, notify.Alert{Key: causeKey("Backup", "start", name), Step: "start", Cause: name + ": " + text, Next: activities.NextStep(name)})
+		return result, err
 	}
+	wait := pingOutcome(ctx, result, err)
+	if err == nil {
+		result.tell(ctx)
+	} else {
+		alarm(ctx, notify.Alert{Key: causeKey("Backup", step(err), name), Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
+	}
+	wait()
 	return result, err
 }
 
@@ -83,6 +84,10 @@ func BackupNode(ctx workflow.Context, in BackupInput) (BackupResult, error) {
 		return BackupResult{}, err
 	}
 	run := &backup{journal: journal, in: in, set: backupset.NewID(workflow.Now(ctx)), behind: map[config.Kind]bool{}}
+	if workflow.GetVersion(ctx, "a run pings", workflow.DefaultVersion, 1) == 1 {
+		start := ping(ctx, activities.PingStart)
+		defer pinged(ctx, start) // before the outcome's, and beside the run until then
+	}
 	result, err := run.run(ctx)
 	if err != nil {
 		name, text := cause(err)

@@ -30,6 +30,10 @@ type bench struct {
 	fail    map[string]error
 	hook    map[string]func() error
 	alert   *notify.Alert
+	alerts  []notify.Alert
+	held    string
+	over    []activities.ResolveInput
+	pings   []activities.PingKind
 	plan    activities.Plan
 	verdict backupset.Verdict
 
@@ -89,7 +93,23 @@ func newBench(t *testing.T, targets ...config.Kind) *bench {
 	}).Maybe()
 	b.OnActivity(alerts.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in notify.Alert) (activities.Notified, error) {
 		b.alert = &in
-		return activities.Notified{Sent: true}, b.call("Notify")
+		b.alerts = append(b.alerts, in)
+		return activities.Notified{Sent: b.held == "", Held: b.held}, b.call("Notify")
+	}).Maybe()
+	b.OnActivity(alerts.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ResolveInput) (activities.Notified, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.over = append(b.over, in)
+		return activities.Notified{}, b.fail["Resolve"]
+	}).Maybe()
+	b.OnActivity(alerts.Ping, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PingInput) (activities.Pinged, error) {
+		b.mu.Lock()
+		b.pings = append(b.pings, in.Kind)
+		b.mu.Unlock()
+		if hook := b.hook["Ping "+string(in.Kind)]; hook != nil {
+			return activities.Pinged{}, hook()
+		}
+		return activities.Pinged{Sent: true}, b.fail["Ping"]
 	}).Maybe()
 	b.OnActivity(alerts.NotifyBusy, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.BusyInput) (activities.Notified, error) {
 		return activities.Notified{}, b.call("NotifyBusy " + in.Holder)
@@ -222,15 +242,21 @@ func TestBackup_AlertsOfAGoodBackup(t *testing.T) {
 	result, err := b.run(t)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Done, result.Outcome)
-	require.True(t, b.alert.Done)
-	require.Contains(t, b.alert.Cause, "expires in 6 days")
-	require.Contains(t, b.alert.Cause, "IdentitiesStale")
+	require.Len(t, b.alerts, 2, "each cause has a state of its own")
+	require.True(t, b.alerts[0].Done)
+	require.Contains(t, b.alerts[0].Cause, "expires in 6 days")
+	require.Equal(t, "Backup/Notice/public key X expires in days", b.alerts[0].Key)
+	require.Contains(t, b.alerts[1].Cause, "IdentitiesStale")
+	require.Equal(t, "Backup/Notice/IdentitiesStale", b.alerts[1].Key)
+	require.Len(t, b.over, 1)
+	require.Subset(t, b.over[0].Still, []string{b.alerts[0].Key, b.alerts[1].Key}, "told a moment ago, and not over")
 
 	b = newBench(t)
 	b.identities = activities.IdentitiesDump{Warning: "IdentitiesStale: IdentitiesDenied"}
 	_, err = b.run(t)
 	require.NoError(t, err)
 	require.Nil(t, b.alert, "it was told of before")
+	require.Equal(t, []string{"Backup/Notice/IdentitiesStale"}, b.over[0].Still, "and is not over")
 }
 
 // What a target missed earlier may wait for a later run: the new set is there.

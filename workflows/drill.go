@@ -23,15 +23,18 @@ func Drill(ctx workflow.Context, in DrillInput) (activities.Drilled, error) {
 	var drilled activities.Drilled
 	err := underLock(ctx, DrillNode, in, &drilled)
 	if err == nil {
+		if drilled.Verdict == backupset.Pass {
+			resolve(ctx, activities.ResolveInput{What: "Drill", Set: drilled.Set})
+		}
 		return drilled, nil
 	}
 	name, text := cause(err)
 	switch {
 	case temporal.IsCanceledError(err) && name == "":
 	case name == activities.NodeBusy:
-		alarmWhenLasting(ctx, notify.Alert{What: "Drill", Step: "start", Cause: name + ": " + text, Next: activities.NextStep(name)})
+		alarmWhenLasting(ctx, notify.Alert{What: "Drill", Key: causeKey("Drill", "start", name), Step: "start", Cause: name + ": " + text, Next: activities.NextStep(name)})
 	default:
-		alarm(ctx, notify.Alert{What: "Drill", Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
+		alarm(ctx, notify.Alert{What: "Drill", Key: causeKey("Drill", step(err), name), Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
 	}
 	return drilled, err
 }

@@ -47,6 +47,10 @@ var (
 	// Unlimited tries within the hour: what broke the run may well be the line that the alert needs. Not longer, since the schedule
 	// starts no further run while this one is open.
 	alertClass = class{attempt: 30 * time.Second, total: time.Hour, pause: 5 * time.Second}
+	// A message that something is over is worth less than the next run. The next good one tries again.
+	overClass = class{attempt: 30 * time.Second, total: 5 * time.Minute, attempts: 4, pause: 5 * time.Second}
+	// A dead-man's switch that hangs must not hold up a backup.
+	pingClass = class{attempt: 12 * time.Second, total: 25 * time.Second, attempts: 2, pause: time.Second}
 )
 
 func (c class) options(ctx workflow.Context, summary string) workflow.Context {

@@ -69,13 +69,14 @@ func Restore(ctx workflow.Context, in RestoreInput) (RestoreResult, error) {
 	err = underLock(ctx, RestoreNode, in, &result)
 	result.ApprovedBy = by
 	if err == nil {
+		resolve(ctx, activities.ResolveInput{What: "Restore", Set: plan.Set})
 		return result, nil
 	}
 	name, text := cause(err)
 	var failed *temporal.ChildWorkflowExecutionError
 	cancelled := ctx.Err() != nil || temporal.IsCanceledError(err)
 	if name != activities.UndoFailed && !cancelled && name != activities.NodeBusy && name != activities.RestoreRefused && errors.As(err, &failed) {
-		alert := notify.Alert{What: "Restore", Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)}
+		alert := notify.Alert{What: "Restore", Key: causeKey("Restore", step(err), name), Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)}
 		var ended *temporal.TerminatedError
 		var late *temporal.TimeoutError
 		if errors.As(err, &ended) || errors.As(err, &late) && step(err) == "" {
@@ -294,7 +295,7 @@ func (r *restoring) undo(ctx workflow.Context, cause error) error {
 	}
 	if len(failed) > 0 {
 		// Here and not in the caller, which may be gone: the node is stopped, and somebody must hear of it.
-		alarm(ctx, notify.Alert{What: r.what(), Step: step(cause), Cause: fmt.Sprintf("%s: %s\nand not all could be undone: %s\nstart the node with: %s", name, text, strings.Join(failed, "; "), plan.WasLine()),
+		alarm(ctx, notify.Alert{What: r.what(), Key: causeKey(r.what(), step(cause), activities.UndoFailed), Step: step(cause), Cause: fmt.Sprintf("%s: %s\nand not all could be undone: %s\nstart the node with: %s", name, text, strings.Join(failed, "; "), plan.WasLine()),
 			Next: activities.NextStep(activities.UndoFailed)})
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("it failed (%s: %s), and not all could be undone: %s. Start the node with: %s", name, text, strings.Join(failed, "; "), plan.WasLine()),
 			activities.UndoFailed, cause)

@@ -29,6 +29,7 @@ type restoreBench struct {
 	hook  map[string]func()
 	alert *notify.Alert
 	plan  activities.RestorePlan
+	over  []string // scopes
 }
 
 func newRestoreBench(t *testing.T) *restoreBench {
@@ -66,6 +67,10 @@ func newRestoreBench(t *testing.T) *restoreBench {
 		b.alert = &in
 		return activities.Notified{Sent: true}, nil
 	}).Maybe()
+	b.OnActivity(alerts.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ResolveInput) (activities.Notified, error) {
+		b.over = append(b.over, in.Scope)
+		return activities.Notified{}, nil
+	}).Maybe()
 	return b
 }
 
@@ -97,6 +102,7 @@ func TestRestore_TakesTheStepsInOrder(t *testing.T) {
 	require.Equal(t, []string{"validator_before", "participant_before"}, result.Kept)
 	require.Equal(t, "user is not there", result.After[0])
 	require.Nil(t, b.alert)
+	require.Equal(t, []string{"Restore/"}, b.over)
 }
 
 // Whichever step fails, what was done is undone, in the other direction, and nothing more.

@@ -25,8 +25,11 @@ type RollbackResult struct {
 func Rollback(ctx workflow.Context, in RollbackInput) (RollbackResult, error) {
 	var result RollbackResult
 	err := underLock(ctx, RollbackNode, in, &result)
+	if err == nil {
+		resolve(ctx, activities.ResolveInput{What: "Rollback"})
+	}
 	if name, text := cause(err); err != nil && name != activities.NodeBusy && name != activities.UndoFailed && name != activities.SetNotFound && !temporal.IsCanceledError(err) {
-		alarm(ctx, notify.Alert{What: "Rollback", Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
+		alarm(ctx, notify.Alert{What: "Rollback", Key: causeKey("Rollback", step(err), name), Step: step(err), Cause: name + ": " + text, Next: activities.NextStep(name)})
 	}
 	return result, err
 }

@@ -3,100 +3,90 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"log/slog"
 	"regexp"
 	"strings"
 	"time"
 
+	"canton-backup/activities"
 	"canton-backup/internal/config"
 	"canton-backup/internal/notify"
+	"canton-backup/workflows"
 )
 
 const (
-	distressAgain = 6 * time.Hour    // an unchanged cause is told again
 	distressFloor = 15 * time.Minute // whatever the cause: the service manager restarts us every few seconds
 	distressLimit = 30 * time.Second
-	// steady is how long a worker must have worked for its next trouble to be news.
-	steady = 10 * time.Minute
+	distressScope = "Worker/"
+	// Steady is how long a worker must have worked for its troubles to be over, and the next one to be news.
+	Steady = 10 * time.Minute
 )
 
 // Distress tells the operator that the worker cannot work: it did not start, or it ended by itself. No workflow can do that then,
-// and a worker that is down makes no backups (law 10). One message in a quarter of an hour at most, and the same cause once in six
-// hours, unless the worker worked for a while in between: uptime is how long it did. It returns why no message went out,
+// and a worker that is down makes no backups (law 10). One message in a quarter of an hour at most, and the same cause as often as any other
+// that lasts, unless the worker worked for a while in between: uptime is how long it did. It returns why no message went out,
 // nil when one did or none was due.
 func Distress(settingsFile, next string, uptime time.Duration, cause error) error {
 	if errors.Is(cause, ErrWorkerRuns) {
 		return nil // it does the work
 	}
 	settings, _ := config.Load(settingsFile) // broken settings may be the cause, and what could be read of them may still do
-	if settings.Telegram.Token.Empty() || settings.Telegram.ChatID == "" {
-		return errors.New("alert: no channel: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID")
+	teller := distressTeller(settingsFile, settings)
+	if len(teller.Channels) == 0 {
+		return errors.New("alert: no channel: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, or another of docs/how-to/alerts.md")
 	}
-	// Digits change from one start to the next: ports, process ids, times.
-	kind := digits.ReplaceAllString(cause.Error(), "#")
 	now := time.Now()
-	mark, err := openMark(settings)
-	if err == nil {
-		defer mark.Close()
-		if mark.told(kind, uptime, now) {
-			return nil
-		}
+	if age := now.Sub(teller.Ledger.LastTold(distressScope)); age >= 0 && age < distressFloor {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), distressLimit)
 	defer cancel()
-	alert := notify.Alert{Node: settings.Node.Name, Network: settings.Node.Network, Step: "Worker", Cause: cause.Error(), Next: next}
-	if err := errors.Join(telegram(settings.Telegram).Notify(ctx, alert), err); err != nil {
-		return err
+	if uptime >= Steady {
+		if err := forget(ctx, teller); err != nil {
+			return err
+		}
 	}
-	return mark.set(kind, now)
+	alert := notify.Alert{What: "Worker", Key: distressKey(cause), Node: settings.Node.Name, Network: settings.Node.Network, Step: "Worker", Cause: cause.Error(), Next: next}
+	report, err := teller.Tell(ctx, alert, now.Format(time.RFC3339Nano))
+	if report.Note != "" {
+		err = errors.Join(err, errors.New("alert: "+report.Note))
+	}
+	return err
+}
+
+// Works ends what was told of the worker, once it has worked for a while. Lines for people go to the run's log.
+func (w *Worker) Works(ctx context.Context) {
+	settings, _ := config.Load(w.Settings.File) // as it is now, and what of it can be read
+	report, err := distressTeller(w.Settings.File, settings).Over(ctx, distressScope, nil, notify.Alert{What: "Worker", Node: settings.Node.Name, Network: settings.Node.Network})
+	log := slog.New(w.runLog.handler(slog.DiscardHandler))
+	if err != nil {
+		log.Warn("⚠ Message that the worker works again not delivered: "+err.Error(), workflows.RunLogKey, true)
+	}
+	if report.Ended > 0 {
+		log.Info("✓ The worker works again", workflows.RunLogKey, true)
+	}
+}
+
+// forget ends earlier troubles in silence: the worker worked, and the one that is told now is another.
+func forget(ctx context.Context, teller notify.Teller) error {
+	teller.Recovery = false
+	_, err := teller.Over(ctx, distressScope, nil, notify.Alert{What: "Worker"})
+	return err
+}
+
+func distressTeller(settingsFile string, settings config.Settings) notify.Teller {
+	return activities.Teller(newHost(settingsFile, Program(), nil), settings)
+}
+
+// distressKey is the error's name. Of one that has none it is the text without digits, which change from one start to the next: ports,
+// process ids, times.
+func distressKey(cause error) string {
+	name := activities.ErrorName(cause)
+	if name == activities.StepFailed {
+		first, _, _ := strings.Cut(cause.Error(), "\n")
+		name = digits.ReplaceAllString(first, "#")
+	}
+	return distressScope + name
 }
 
 var digits = regexp.MustCompile(`[0-9]+`)
-
-// mark is what the last start left for the next: what was told, in a file whose time says when.
-type mark struct{ *os.File }
-
-// openMark makes the file before anything is told. On a full disk its text may then get lost, its time does not.
-func openMark(s config.Settings) (mark, error) {
-	path := filepath.Join(filepath.Dir(RunLogFile(s)), "worker-down-"+s.Node.Name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return mark{}, fmt.Errorf("remember alert: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		err = os.Chtimes(path, time.Time{}, time.Unix(0, 0)) // nothing was told yet
-	} else if errors.Is(err, os.ErrExist) {
-		f, err = os.OpenFile(path, os.O_RDWR, 0)
-	}
-	if err != nil {
-		return mark{}, fmt.Errorf("remember alert: %w", err)
-	}
-	return mark{f}, nil
-}
-
-func (m mark) told(kind string, uptime time.Duration, now time.Time) bool {
-	info, err := m.Stat()
-	if err != nil {
-		return false
-	}
-	last, err := io.ReadAll(io.LimitReader(m, 64<<10))
-	age := now.Sub(info.ModTime())
-	if err != nil || age < 0 {
-		return false
-	}
-	return age < distressFloor || age < distressAgain && uptime < steady && strings.TrimSpace(string(last)) == kind
-}
-
-func (m mark) set(kind string, now time.Time) error {
-	err := m.Truncate(0)
-	if err == nil {
-		_, err = m.WriteAt([]byte(kind+"\n"), 0)
-	}
-	if err := errors.Join(err, os.Chtimes(m.Name(), time.Time{}, now)); err != nil {
-		return fmt.Errorf("remember alert: %w", err)
-	}
-	return nil
-}

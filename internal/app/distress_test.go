@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -40,9 +41,12 @@ func TestDistress(t *testing.T) {
 	require.Error(t, err)
 	broken := fmt.Errorf("start: %w", err)
 
-	mark := filepath.Join(home, ".canton", "logs", "worker-down-n1")
-	later := func(d time.Duration) { // the last alert was so long ago
-		require.NoError(t, os.Chtimes(mark, time.Time{}, time.Now().Add(-d)))
+	ledger := filepath.Join(home, ".canton", "logs", "alerts-n1.json")
+	later := func(d time.Duration) { // all that was told was told so long ago
+		data, err := os.ReadFile(ledger)
+		require.NoError(t, err)
+		stamp := regexp.MustCompile(`"20[0-9-]+T[^"]+"`)
+		require.NoError(t, os.WriteFile(ledger, stamp.ReplaceAll(data, []byte(`"`+time.Now().Add(-d).Format(time.RFC3339Nano)+`"`)), 0o600))
 	}
 	tell := func(uptime time.Duration, cause error) int {
 		before := len(got)
@@ -54,7 +58,7 @@ func TestDistress(t *testing.T) {
 	require.Error(t, app.Distress(file, "look", 0, broken))
 	status = http.StatusOK
 	require.Equal(t, 1, tell(0, broken), "what did not go out is due")
-	require.Contains(t, got[0], "n1")
+	require.Contains(t, got[0], "Worker failed: n1")
 	require.Contains(t, got[0], "BACKUP_TYPE=nonsense")
 
 	for range 3 {
@@ -70,6 +74,9 @@ func TestDistress(t *testing.T) {
 	require.Equal(t, 1, tell(time.Hour, errors.New("listen on port 40003: in use")), "it had worked in between")
 	later(7 * time.Hour)
 	require.Equal(t, 1, tell(0, errors.New("listen on port 40004: in use")), "still down, hours later")
+
+	require.Contains(t, got[len(got)-1], "Worker failed: n1")
+	require.Contains(t, got[len(got)-1], "still: since")
 
 	later(7 * time.Hour)
 	require.Zero(t, tell(0, fmt.Errorf("lock: %w", app.ErrWorkerRuns)), "another worker works")

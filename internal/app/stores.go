@@ -30,14 +30,31 @@ func newHost(settingsFile, program string, engine *docker.Client) *activities.Ho
 		Docker:       engine,
 		Local:        func(s config.Settings) (activities.LocalStore, error) { return LocalStore(s) },
 		Remote:       RemoteStore,
-		Notifier:     telegram,
+		Channels:     Channels,
 		Program:      program,
 		Now:          time.Now,
 	}
 }
 
-func telegram(t config.Telegram) notify.Notifier {
-	return notify.Telegram{API: t.API, Token: t.Token, ChatID: t.ChatID}
+// Channels are the ways to the operator that the settings name. This is the one list of them.
+func Channels(s config.Settings) []notify.Channel {
+	var all []notify.Channel
+	if t := s.Telegram; !t.Token.Empty() && t.ChatID != "" {
+		all = append(all, notify.Channel{Name: "telegram", Notifier: notify.Telegram{API: t.API, Token: t.Token, ChatID: t.ChatID}})
+	}
+	if !s.Alerts.Slack.Empty() {
+		all = append(all, notify.Channel{Name: "slack", Notifier: notify.Slack{URL: s.Alerts.Slack}})
+	}
+	if !s.Alerts.Discord.Empty() {
+		all = append(all, notify.Channel{Name: "discord", Notifier: notify.Discord{URL: s.Alerts.Discord}})
+	}
+	if !s.Alerts.PagerDuty.Empty() {
+		all = append(all, notify.Channel{Name: "pagerduty", Closes: true, Notifier: notify.PagerDuty{API: "https://events.pagerduty.com", Key: s.Alerts.PagerDuty}})
+	}
+	for _, u := range s.Alerts.URLs {
+		all = append(all, notify.ByURL(u))
+	}
+	return notify.Distinct(all)
 }
 
 // LocalStore opens the store on this host.

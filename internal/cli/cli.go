@@ -93,7 +93,7 @@ Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done but one of several tar
 		}
 		return err
 	}
-	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newDrill(c), newRestore(c), newRollback(c), newPrune(c), newPin(c), newUnpin(c), newIdentities(c), newUnlock(c), newLock(c), newSchedule(c), newStatus(c), newDoctor(c), newConfig(c), newVersion(c))
+	root.AddCommand(newBackup(c), newList(c), newShow(c), newVerify(c), newDrill(c), newRestore(c), newRollback(c), newPrune(c), newPin(c), newUnpin(c), newIdentities(c), newUnlock(c), newLock(c), newSchedule(c), newStatus(c), newDoctor(c), newNotify(c), newConfig(c), newVersion(c))
 	root.SetArgs(args)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)

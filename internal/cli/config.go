@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"canton-backup/internal/app"
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/config"
 )
@@ -78,6 +79,15 @@ func printSettings(w io.Writer, s config.Settings) error {
 		p.linef("drills          off: nothing proves that a set restores")
 	}
 	p.linef("telegram        chat %s, token %s", s.Telegram.ChatID, s.Telegram.Token)
+	for _, channel := range app.Channels(s) {
+		if channel.Name != "telegram" {
+			p.linef("alerts          %s", channel.Name)
+		}
+	}
+	p.linef("alerts again    every %s while a cause lasts%s", s.Alerts.Repeat, map[bool]string{true: ", and when it is over"}[s.Alerts.Recovery])
+	if !s.Alerts.Ping.Empty() {
+		p.linef("dead-man ping   %s", s.Alerts.Ping)
+	}
 	p.linef("temporal        %s, port %d, web UI port %d", s.Temporal.Dir, s.Temporal.Port, s.Temporal.UIPort)
 	return p.err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -111,8 +112,17 @@ func (d *doctor) habits(s config.Settings) {
 		d.add("targets", warning, "BACKUP_TYPE=skip keeps every set on this host: a lost disk loses node and backups", "set BACKUP_TYPE to rsync, r2, s3 or dir")
 	}
 	d.encryption(s)
-	if s.Telegram.Token.Empty() {
-		d.add("alerts", warning, "no alert channel: nobody hears of a failed backup", "set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID")
+	var names []string
+	for _, channel := range app.Channels(s) {
+		names = append(names, channel.Name)
+	}
+	if len(names) == 0 {
+		d.add("alerts", warning, "no alert channel: nobody hears of a failed backup", "set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, or another of docs/how-to/alerts.md")
+	} else {
+		d.add("alerts", ok, strings.Join(names, ", ")+"; try them: canton-backup notify test", "")
+	}
+	if s.Alerts.Ping.Empty() {
+		d.add("alerts", warning, "no PING_URL: nobody hears of it when this host is off", "set PING_URL to a dead-man's switch, see docs/how-to/alerts.md")
 	}
 }
 

@@ -72,11 +72,17 @@ func (c *command) serve(ctx context.Context) (err error) {
 		return err
 	}
 	logger.Info("worker is ready", "node", w.Settings.Node.Name, "every", w.Settings.Every, "ui", w.UIURL)
-	select {
-	case <-ctx.Done():
-		logger.Info("stopping: running steps give way and are taken up at the next start")
-		return nil
-	case err := <-w.Failed:
-		return err
+	steady := time.NewTimer(app.Steady)
+	defer steady.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("stopping: running steps give way and are taken up at the next start")
+			return nil
+		case err := <-w.Failed:
+			return err
+		case <-steady.C:
+			w.Works(ctx)
+		}
 	}
 }

@@ -1,15 +1,11 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"canton-backup/internal/secret"
@@ -24,58 +20,26 @@ type Telegram struct {
 
 var _ Notifier = Telegram{}
 
-const sendLimit = 20 * time.Second
-
 // Notify implements Notifier.
 func (t Telegram) Notify(ctx context.Context, a Alert) error {
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
-	body, err := json.Marshal(map[string]any{"chat_id": t.ChatID, "text": a.HTML(), "parse_mode": "HTML", "link_preview_options": map[string]bool{"is_disabled": true}})
+	body := map[string]any{"chat_id": t.ChatID, "text": a.HTML(), "parse_mode": "HTML", "link_preview_options": map[string]bool{"is_disabled": true}}
+	got, err := post(ctx, t.API+"/bot"+t.Token.Reveal()+"/sendMessage", body, t.Token.Reveal())
 	if err != nil {
 		return fmt.Errorf("send alert: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.API+"/bot"+t.Token.Reveal()+"/sendMessage", bytes.NewReader(body))
-	if err != nil {
-		return errors.New("send alert: the Bot API's address is malformed") // err would show the token
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		// The token is part of the address, and the address of the error's text.
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		return fmt.Errorf("send alert: %s", t.clean(err.Error()))
-	}
-	defer response.Body.Close()
-	var answer struct {
+	var said struct {
 		OK          bool   `json:"ok"`
 		Description string `json:"description"`
 		Parameters  struct {
 			RetryAfter int `json:"retry_after"` // seconds
 		} `json:"parameters"`
 	}
-	data, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	if err != nil {
-		return fmt.Errorf("send alert: %s", t.clean(err.Error()))
+	decodeErr := json.Unmarshal(got.body, &said)
+	got.after = max(got.after, time.Duration(said.Parameters.RetryAfter)*time.Second)
+	if got.status == http.StatusOK && (decodeErr != nil || !said.OK) {
+		return errors.New("send alert: 200 OK, and not the Bot API's answer")
 	}
-	decodeErr := json.Unmarshal(data, &answer)
-	switch {
-	case response.StatusCode == http.StatusOK && decodeErr == nil && answer.OK:
-		return nil
-	case response.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("send alert: %w", &RetryError{After: time.Duration(max(1, answer.Parameters.RetryAfter)) * time.Second})
-	case response.StatusCode >= 400 && response.StatusCode < 500:
-		return fmt.Errorf("send alert: %w: %s: %s; check TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID", ErrRejected, response.Status, t.clean(answer.Description))
-	default:
-		return fmt.Errorf("send alert: %s: %s", response.Status, t.clean(answer.Description))
-	}
-}
-
-func (t Telegram) clean(text string) string {
-	if t.Token.Empty() {
-		return text
-	}
-	return strings.ReplaceAll(text, t.Token.Reveal(), t.Token.String())
+	return got.judge(said.Description, "TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID")
 }

@@ -1,0 +1,100 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+
+	"canton-backup/internal/secret"
+)
+
+// Library sends alerts by mail and to any other service that shoutrrr knows, by its URL for that service.
+type Library struct{ URL secret.String }
+
+var _ Notifier = Library{}
+
+// errHangs: the service took the connection and says nothing. The library cannot be interrupted, so what hangs is not tried again for the
+// same alert: each try would leave a connection behind.
+var errHangs = fmt.Errorf("%w for now: no answer within %s", ErrRejected, sendLimit)
+
+// Notify implements Notifier.
+func (l Library) Notify(ctx context.Context, a Alert) error {
+	ctx, cancel := context.WithTimeout(ctx, sendLimit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- l.send(a) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("send alert: %w", errHangs)
+	}
+}
+
+func (l Library) send(a Alert) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // a defect of a messenger must not end the worker
+			err = fmt.Errorf("send alert: %w: the library panicked", ErrRejected)
+		}
+	}()
+	var services router.ServiceRouter
+	service, err := services.Locate(l.URL.Reveal())
+	if err != nil {
+		return fmt.Errorf("send alert: %w: %s; check NOTIFY_URLS", ErrRejected, l.text(err))
+	}
+	params := types.Params{}
+	if l.scheme() == "smtp" {
+		params["subject"] = a.Headline()
+	}
+	if err := service.Send(a.Text(), &params); err != nil {
+		var mail *textproto.Error
+		if errors.As(err, &mail) && mail.Code >= 500 {
+			return fmt.Errorf("send alert: %w: %s; check NOTIFY_URLS", ErrRejected, l.text(err))
+		}
+		return errors.New("send alert: " + l.text(err))
+	}
+	return nil
+}
+
+func (l Library) scheme() string {
+	scheme, _, _ := strings.Cut(l.URL.Reveal(), "://")
+	return strings.ToLower(scheme)
+}
+
+// text is an error of the library without anything of its address but scheme and host. The library takes addresses apart and puts them
+// together anew, so each word of it is looked for, not only the whole.
+func (l Library) text(err error) string {
+	text := err.Error()
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		text = withURL.Err.Error()
+	}
+	u, parseErr := url.Parse(l.URL.Reveal())
+	if parseErr != nil {
+		return "its address is malformed"
+	}
+	words := append(addressWords(l.URL.Reveal()), l.URL.Reveal())
+	if !hostIsPublic(l.scheme()) {
+		words = append(words, u.Host, u.Hostname())
+	}
+	for _, w := range words[:len(words):len(words)] {
+		words = append(words, strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("-:/@,&=;", r) })...)
+	}
+	return clean(text, words)
+}
+
+// hostIsPublic: in the library's addresses of these services the host is a host. In others a token or an account stands there.
+func hostIsPublic(scheme string) bool {
+	scheme, _, _ = strings.Cut(scheme, "+")
+	switch scheme {
+	case "http", "https", "smtp", "generic", "ntfy", "gotify", "matrix", "mattermost", "rocketchat", "zulip", "signal", "bark", "opsgenie", "pagerduty":
+		return true
+	}
+	return false
+}
