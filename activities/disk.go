@@ -9,6 +9,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
+	"canton-backup/internal/catalog"
+	"canton-backup/internal/health"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/store"
 )
@@ -24,6 +26,12 @@ func CheckSpace(ctx context.Context, local LocalStore, estimate int64) (int64, e
 			humanize.IBytes(uint64(free)), humanize.IBytes(uint64(estimate)), humanize.IBytes(uint64(keep)))
 	}
 	return free, nil
+}
+
+// Room is what is free for sets on this host, and what the next one may take by the newest of the listing.
+func Room(ctx context.Context, local LocalStore, sets catalog.Listing, now time.Time) (health.Disk, error) {
+	free, total, err := local.Space(ctx)
+	return health.Disk{Free: free, Total: total, Need: lastSize(sets, now), Reserve: reserve(total)}, err
 }
 
 // reserve is the part of a disk of that many bytes that is never used: the disk is often the database's own, and a full one stops

@@ -13,6 +13,7 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/health"
 	"canton-backup/internal/keyring"
 	"canton-backup/internal/notify"
 	"canton-backup/internal/postgres"
@@ -35,10 +36,12 @@ type Host struct {
 	Local        func(config.Settings) (LocalStore, error)
 	Remote       func(config.Settings, config.Kind) (store.Store, error)
 	Channels     func(config.Settings) []notify.Channel // to the operator
-	Program      string // name and version, for manifests
-	Searchable   bool   // the cluster knows our search attributes: a run that sets an unknown one would never get on
+	Program      string                                 // name and version, for manifests
+	Searchable   bool                                   // the cluster knows our search attributes: a run that sets an unknown one would never get on
 	Now          func() time.Time
 	Keys         *keyring.Ring // private keys that operators lent to this process; nil where there is no worker
+	// Health reports on the node, with every target looked at anew; nil where there is no worker.
+	Health func(ctx context.Context) health.Report
 	// Running describes the open workflow of that id, nil when there is none.
 	Running func(ctx context.Context, id string) (*Run, error)
 

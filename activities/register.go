@@ -12,4 +12,5 @@ func Register(r worker.ActivityRegistry, h *Host) {
 	r.RegisterActivity(&Restores{h})
 	r.RegisterActivity(&Nodes{h})
 	r.RegisterActivity(&Drills{h})
+	r.RegisterActivity(&Watches{h})
 }

@@ -31,6 +31,9 @@ func ScheduleID(node string) string { return "backup-" + node }
 // DrillScheduleID is the id of the schedule of a node's drills, and the beginning of the ids of the runs that it starts.
 func DrillScheduleID(node string) string { return "drill-" + node }
 
+// WatchScheduleID is the id of the schedule of a node's watchdog, and the beginning of the ids of the runs that it starts.
+func WatchScheduleID(node string) string { return "watch-" + node }
+
 // nodeOf finds the node's name: the queue is its own, so that "{}" is a complete input.
 func nodeOf(ctx workflow.Context) (string, error) {
 	node, ok := strings.CutPrefix(workflow.GetInfo(ctx).TaskQueueName, queuePrefix)
@@ -54,4 +57,5 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(DropOldNode)
 	r.RegisterWorkflow(Drill)
 	r.RegisterWorkflow(DrillNode)
+	r.RegisterWorkflow(Watch)
 }

@@ -20,6 +20,7 @@ var (
 	restores *activities.Restores
 	nodes    *activities.Nodes
 	drills   *activities.Drills
+	watches  *activities.Watches
 )
 
 // payloadTooLarge is what the SDK calls an oversized result; retrying it would go on for ever.
@@ -51,6 +52,8 @@ var (
 	overClass = class{attempt: 30 * time.Second, total: 5 * time.Minute, attempts: 4, pause: 5 * time.Second}
 	// A dead-man's switch that hangs must not hold up a backup.
 	pingClass = class{attempt: 12 * time.Second, total: 25 * time.Second, attempts: 2, pause: time.Second}
+	// A look waits for targets, 2 minutes at most, and for alert channels. One that got lost is made up for by the next.
+	watchClass = class{attempt: 6 * time.Minute, total: 10 * time.Minute, silence: time.Minute, attempts: 2, pause: 5 * time.Second}
 )
 
 func (c class) options(ctx workflow.Context, summary string) workflow.Context {

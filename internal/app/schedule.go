@@ -39,6 +39,14 @@ func ApplySchedule(ctx context.Context, c client.Client, s config.Settings) erro
 	if err != nil {
 		return err
 	}
+	// It starts a run only where none is open: one that somebody ended is back within one look.
+	err = apply(ctx, c, workflows.WatchEvery, begin%workflows.WatchEvery, &client.ScheduleWorkflowAction{
+		ID: workflows.WatchScheduleID(s.Node.Name), Workflow: workflows.Watch, Args: []any{workflows.WatchInput{}}, TaskQueue: workflows.Queue(s.Node.Name),
+		StaticSummary: fmt.Sprintf("Watchdog of node %s (%s)", s.Node.Name, s.Node.Network),
+	})
+	if err != nil {
+		return err
+	}
 	id := workflows.DrillScheduleID(s.Node.Name)
 	if s.Drill == 0 {
 		err := c.ScheduleClient().GetHandle(ctx, id).Delete(ctx)

@@ -113,6 +113,8 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
 	host.Keys = ring
+	watch := observer(o.SettingsFile, w.Client)
+	host.Health = watch.Fresh
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())

@@ -57,6 +57,11 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// silentExit is an exit code whose reason was printed already.
+type silentExit struct{ code int }
+
+func (e *silentExit) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
 // namedError is an error of the domain with the name under which runs know it.
 type namedError struct {
 	error
@@ -105,6 +110,10 @@ Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done but one of several tar
 func (c *command) report(err error) int {
 	if err == nil {
 		return ExitDone
+	}
+	var silent *silentExit
+	if errors.As(err, &silent) {
+		return silent.code
 	}
 	code := exitCode(err)
 	text := err.Error()

@@ -80,16 +80,16 @@ func (c *command) runIdentities(ctx context.Context, set, only, output, keyFile 
 func findIdentities(ctx context.Context, s config.Settings, set, only string) (held heldIdentities, component backupset.Component, from store.Store, err error) {
 	all, errs := shelves(ctx, s, only)
 	for _, shelf := range all {
-		for _, e := range shelf.listing.Sets {
+		for _, e := range shelf.Listing.Sets {
 			named := from == nil && set == string(e.Manifest.Set)
 			newer := set == catalog.Latest && e.Own && e.Manifest.Set > held.Set
 			c, has := e.Manifest.Component(backupset.Identities)
 			if !named && !newer || !has || c.IdentitiesEvidence == nil {
 				continue
 			}
-			held = heldIdentities{Set: e.Manifest.Set, Store: shelf.name, File: c.File, ID: c.IdentitiesEvidence.ID, Version: c.IdentitiesEvidence.Version,
+			held = heldIdentities{Set: e.Manifest.Set, Store: shelf.Name, File: c.File, ID: c.IdentitiesEvidence.ID, Version: c.IdentitiesEvidence.Version,
 				TakenAt: c.IdentitiesEvidence.TakenAt, Encryption: c.Encryption, Recipients: c.Recipients}
-			component, from = c, shelf.store
+			component, from = c, shelf.Store
 		}
 	}
 	if from == nil {

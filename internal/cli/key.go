@@ -147,7 +147,7 @@ func (c *command) lendFor(ctx context.Context, s config.Settings, file, set, fro
 	}
 	all, _ := shelves(ctx, s, from)
 	for _, shelf := range all {
-		if e, err := shelf.listing.Find(set, time.Now()); err == nil {
+		if e, err := shelf.Listing.Find(set, time.Now()); err == nil {
 			return c.lend(ctx, s, file, e.Manifest.Dumps())
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/health"
 	"canton-backup/internal/store"
 )
 
@@ -57,8 +58,8 @@ func newList(c *command) *cobra.Command {
 			all, errs := shelves(cmd.Context(), s, "")
 			sets := merge(all)
 			for _, shelf := range all {
-				for _, u := range shelf.listing.Unreadable {
-					fmt.Fprintf(c.talk(), "warning: %s: %s\n", shelf.name, u)
+				for _, u := range shelf.Listing.Unreadable {
+					fmt.Fprintf(c.talk(), "warning: %s: %s\n", shelf.Name, u)
 				}
 			}
 			return errors.Join(c.print(sets, func(w io.Writer) error { return printSets(w, sets, time.Now()) }), errs)
@@ -67,11 +68,11 @@ func newList(c *command) *cobra.Command {
 }
 
 // merge joins what the stores hold, newest first.
-func merge(all []shelf) []listed {
+func merge(all []health.Shelf) []listed {
 	sets := []listed{}
 	index := map[string]int{}
 	for _, shelf := range all {
-		for _, e := range shelf.listing.Sets {
+		for _, e := range shelf.Listing.Sets {
 			m := e.Manifest
 			key := strings.Join([]string{string(m.Set), m.Node, m.Network, m.ParticipantID()}, "/")
 			i, there := index[key]
@@ -80,12 +81,12 @@ func merge(all []shelf) []listed {
 				index[key] = i
 				sets = append(sets, listed{Set: m.Set, SealedAt: m.SealedAt, Node: m.Node, Network: m.Network, Own: e.Own, Bytes: m.Bytes(), Verdict: m.Verdict, Reason: m.Reason, Participant: m.ParticipantID()})
 			}
-			sets[i].Stores = append(sets[i].Stores, shelf.name)
+			sets[i].Stores = append(sets[i].Stores, shelf.Name)
 			if e.Damage != "" {
-				sets[i].Damage = append(sets[i].Damage, shelf.name+": "+e.Damage)
+				sets[i].Damage = append(sets[i].Damage, shelf.Name+": "+e.Damage)
 			}
 			if e.Pinned != "" {
-				sets[i].Pinned = append(sets[i].Pinned, shelf.name+": "+e.Pinned)
+				sets[i].Pinned = append(sets[i].Pinned, shelf.Name+": "+e.Pinned)
 			}
 		}
 	}
@@ -168,16 +169,16 @@ func find(ctx context.Context, s config.Settings, id string) (shown, error) {
 	}
 	set := shown{Pinned: map[string]string{}}
 	for _, shelf := range all {
-		e, err := shelf.listing.Find(id, time.Now())
+		e, err := shelf.Listing.Find(id, time.Now())
 		if err != nil {
 			continue
 		}
 		if len(set.where) == 0 {
 			set.Manifest = e.Manifest
 		}
-		set.where = append(set.where, shelf.name)
+		set.where = append(set.where, shelf.Name)
 		if e.Pinned != "" {
-			set.Pinned[shelf.name] = e.Pinned
+			set.Pinned[shelf.Name] = e.Pinned
 		}
 	}
 	if len(set.where) == 0 {

@@ -78,20 +78,20 @@ func (c *command) repin(ctx context.Context, id, only, reason string) error {
 	results := []pinned{}
 	failed := 0
 	for _, shelf := range all {
-		e, err := shelf.listing.Find(id, time.Now())
+		e, err := shelf.Listing.Find(id, time.Now())
 		if err != nil {
 			continue
 		}
-		r := pinned{Set: e.Manifest.Set, Store: shelf.name, Pinned: reason}
+		r := pinned{Set: e.Manifest.Set, Store: shelf.Name, Pinned: reason}
 		if reason != "" {
-			err = catalog.Pin(ctx, shelf.store, own, e.Manifest, reason, time.Now(), scratch)
+			err = catalog.Pin(ctx, shelf.Store, own, e.Manifest, reason, time.Now(), scratch)
 		} else {
-			err = catalog.Unpin(ctx, shelf.store, own, e.Manifest)
+			err = catalog.Unpin(ctx, shelf.Store, own, e.Manifest)
 		}
 		if err != nil {
 			failed++
 			r.Pinned, r.Error = e.Pinned, err.Error()
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", shelf.name, err))
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", shelf.Name, err))
 		}
 		results = append(results, r)
 	}

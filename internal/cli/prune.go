@@ -63,7 +63,7 @@ func (c *command) runPrune(ctx context.Context, confirm bool) error {
 	plans := make([]planned, len(all))
 	released := 0
 	for i, shelf := range all {
-		plans[i] = planned{Store: shelf.name, Decisions: activities.PlanPrune(time.Now(), shelf.listing, s.Retention)}
+		plans[i] = planned{Store: shelf.Name, Decisions: activities.PlanPrune(time.Now(), shelf.Listing, s.Retention)}
 		released += len(retention.Released(plans[i].Decisions))
 	}
 	err = c.print(plans, func(w io.Writer) error {

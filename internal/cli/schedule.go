@@ -11,18 +11,9 @@ import (
 
 	"canton-backup/internal/app"
 	"canton-backup/internal/config"
+	"canton-backup/internal/health"
 	"canton-backup/workflows"
 )
-
-// scheduled is the output of `schedule show`; with --json this is the contract.
-type scheduled struct {
-	ID     string        `json:"id"`
-	Every  time.Duration `json:"every"` // nanoseconds
-	Paused bool          `json:"paused"`
-	Note   string        `json:"note,omitempty"`
-	Next   []time.Time   `json:"next"`
-	Missed int           `json:"missed"` // runs that no worker was there for
-}
 
 func newSchedule(c *command) *cobra.Command {
 	cmd := &cobra.Command{Use: "schedule", Short: "Show or change the schedule"}
@@ -89,23 +80,19 @@ func handle(ctx context.Context, cl client.Client, s config.Settings) client.Sch
 	return cl.ScheduleClient().GetHandle(ctx, workflows.ScheduleID(s.Node.Name))
 }
 
-func showSchedule(ctx context.Context, cl client.Client, node string) (scheduled, error) {
-	id := workflows.ScheduleID(node)
-	d, err := cl.ScheduleClient().GetHandle(ctx, id).Describe(ctx)
+// showSchedule describes the schedule of backups, which is an error when there is none.
+func showSchedule(ctx context.Context, cl client.Client, node string) (health.Schedule, error) {
+	shown, err := app.ShowSchedule(ctx, cl, workflows.ScheduleID(node))
 	if err != nil {
-		return scheduled{}, fmt.Errorf("show schedule %s: %w", id, err)
+		return health.Schedule{}, err
 	}
-	shown := scheduled{ID: id, Next: d.Info.NextActionTimes, Missed: d.Info.NumActionsMissedCatchupWindow}
-	if d.Schedule.State != nil {
-		shown.Paused, shown.Note = d.Schedule.State.Paused, d.Schedule.State.Note
+	if shown.Missing {
+		return health.Schedule{}, fmt.Errorf("show schedule %s: it is not there; make it with: canton-backup schedule apply", shown.ID)
 	}
-	if d.Schedule.Spec != nil && len(d.Schedule.Spec.Intervals) > 0 {
-		shown.Every = d.Schedule.Spec.Intervals[0].Every
-	}
-	return shown, nil
+	return *shown, nil
 }
 
-func printSchedule(w io.Writer, s scheduled) error {
+func printSchedule(w io.Writer, s health.Schedule) error {
 	state := "runs every " + s.Every.String()
 	if s.Paused {
 		state = "PAUSED (" + s.Note + ")"

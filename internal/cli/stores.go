@@ -9,34 +9,21 @@ import (
 	"canton-backup/internal/app"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
-	"canton-backup/internal/store"
+	"canton-backup/internal/health"
 )
 
-// place is a store under the name that operators use for it.
-type place struct {
-	name  string // "local" or the target's kind
-	store store.Store
-}
-
 // places opens this host's store and every target, or only the named one.
-func places(s config.Settings, only string) ([]place, error) {
-	var found []place
-	if only == "" || only == "local" {
-		local, err := app.LocalStore(s)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, place{"local", local})
-	}
-	for _, kind := range s.Targets {
-		if only != "" && only != string(kind) {
+func places(s config.Settings, only string) ([]health.Store, error) {
+	var found []health.Store
+	all, errs := app.Stores(s)
+	for i, one := range all {
+		if only != "" && only != one.Name {
 			continue
 		}
-		target, err := app.RemoteStore(s, kind)
-		if err != nil {
-			return nil, err
+		if errs[i] != nil {
+			return nil, errs[i]
 		}
-		found = append(found, place{string(kind), target})
+		found = append(found, one)
 	}
 	if len(found) == 0 {
 		return nil, &exitError{ExitUsage, fmt.Errorf("no store %q in the settings: use local or one of BACKUP_TYPE", only)}
@@ -55,18 +42,11 @@ func mine(ctx context.Context, s config.Settings) (catalog.Owner, error) {
 	return own.LikeNewest(ctx, local, time.Now())
 }
 
-// shelf is a store's catalog, or why it could not be read.
-type shelf struct {
-	place
-	listing catalog.Listing
-	err     error
-}
-
 // newest is the set that "latest" stands for: the newest of this node in any store. A store that has not got it must not pass its
 // own newest off as that.
-func newest(all []shelf, now time.Time) (id string, found bool) {
+func newest(all []health.Shelf, now time.Time) (id string, found bool) {
 	for _, shelf := range all {
-		if e, err := shelf.listing.Find(catalog.Latest, now); err == nil && string(e.Manifest.Set) > id {
+		if e, err := shelf.Listing.Find(catalog.Latest, now); err == nil && string(e.Manifest.Set) > id {
 			id, found = string(e.Manifest.Set), true
 		}
 	}
@@ -74,18 +54,18 @@ func newest(all []shelf, now time.Time) (id string, found bool) {
 }
 
 // shelves reads the catalogs of all places. The error joins those of places that cannot be read; the others are still returned.
-func shelves(ctx context.Context, s config.Settings, only string) ([]shelf, error) {
+func shelves(ctx context.Context, s config.Settings, only string) ([]health.Shelf, error) {
 	opened, err := places(s, only)
 	if err != nil {
 		return nil, err
 	}
 	own, _ := mine(ctx, s) // on a host without a set of its own, the node's name alone tells
-	var all []shelf
+	var all []health.Shelf
 	var errs []error
 	for _, p := range opened {
-		listing, err := catalog.List(ctx, p.store, own)
-		all = append(all, shelf{place: p, listing: listing, err: err})
-		errs = append(errs, err)
+		shelf := health.Look(ctx, p, own, time.Now())
+		all = append(all, shelf)
+		errs = append(errs, shelf.Err)
 	}
 	return all, errors.Join(errs...)
 }

@@ -58,26 +58,26 @@ func (c *command) runVerify(ctx context.Context, id, only, keyFile string, store
 	key := c.reader(s, keyFile)
 	var results []verified
 	for _, shelf := range all {
-		e, err := shelf.listing.Find(id, time.Now())
+		e, err := shelf.Listing.Find(id, time.Now())
 		if err != nil {
-			if everywhere && shelf.err == nil {
-				r := verified{Set: backupset.ID(id), Store: shelf.name, Error: "the set is not there"}
-				errs = errors.Join(errs, fmt.Errorf("%s: verify set %s: it is not there", shelf.name, r.Set))
+			if everywhere && shelf.Err == nil {
+				r := verified{Set: backupset.ID(id), Store: shelf.Name, Error: "the set is not there"}
+				errs = errors.Join(errs, fmt.Errorf("%s: verify set %s: it is not there", shelf.Name, r.Set))
 				results = append(results, r)
 			}
 			continue
 		}
 		for _, component := range e.Manifest.Components {
-			r := verified{Set: e.Manifest.Set, Store: shelf.name, File: component.File, OK: true}
-			err := verifyFile(ctx, shelf.store, component, key, stored)
+			r := verified{Set: e.Manifest.Set, Store: shelf.Name, File: component.File, OK: true}
+			err := verifyFile(ctx, shelf.Store, component, key, stored)
 			if component.Role == backupset.Identities && (errors.Is(err, encryption.ErrWrongKey) || errors.Is(err, encryption.ErrNoKey)) {
 				// Those may be encrypted to others, who are not here: that they are what was stored can be told all the same.
 				r.Note = "as stored; it opens for another key"
-				err = verifyFile(ctx, shelf.store, component, key, true)
+				err = verifyFile(ctx, shelf.Store, component, key, true)
 			}
 			if err != nil {
 				r.OK, r.Error = false, err.Error()
-				errs = errors.Join(errs, fmt.Errorf("%s: %w", shelf.name, err))
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", shelf.Name, err))
 			}
 			results = append(results, r)
 		}

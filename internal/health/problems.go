@@ -136,21 +136,25 @@ func Judge(r Report) Report {
 	return r
 }
 
-// ToTell are the problems that the watchdog tells: without those that follow from another that stands, or from a cause that a run told
-// and that is not over. causes are the keys of those.
-func (r Report) ToTell(causes []string) []Problem {
+// ToTell are the problems that the watchdog tells: without those that follow from another that stands, or from a cause that runs tell.
+func (r Report) ToTell() []Problem {
 	var told []Problem
 	for _, p := range r.Problems {
 		k, _ := KindOf(p.Code)
-		follows := slices.ContainsFunc(k.Follows, func(of string) bool {
-			return slices.ContainsFunc(r.Problems, func(other Problem) bool { return other.Code == of }) ||
-				strings.HasSuffix(of, "/") && slices.ContainsFunc(causes, func(key string) bool { return strings.HasPrefix(key, of) })
-		})
-		if k.Told && !follows {
+		if k.Told && !slices.ContainsFunc(k.Follows, r.stands) {
 			told = append(told, p)
 		}
 	}
 	return told
+}
+
+// stands: a problem of that kind does, or runs tell a cause whose key begins so. A cause that occurred in no run for a while explains nothing any
+// more: if runs have stopped since, nobody else will tell.
+func (r Report) stands(of string) bool {
+	if !strings.HasSuffix(of, "/") {
+		return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Code == of })
+	}
+	return slices.ContainsFunc(r.Alerts, func(a Told) bool { return strings.HasPrefix(a.Key, of) && r.At.Sub(a.Last) < seconds(r.FreshS) })
 }
 
 func rank(v Verdict) int { return slices.Index([]Verdict{OK, Warning, Failed}, v) }
@@ -181,7 +185,7 @@ func schedulePaused(r Report) []finding {
 }
 
 func noVerifiedSet(r Report) []finding {
-	if r.LastGood != nil || len(r.Places) == 0 {
+	if r.LastGood != nil || len(r.Places) == 0 || r.unseen() {
 		return nil
 	}
 	sets := 0
@@ -192,6 +196,11 @@ func noVerifiedSet(r Report) []finding {
 		return nil // the first one is being made
 	}
 	return one("%d set(s) in all, none of them verified", sets)
+}
+
+// unseen: a place was not looked at yet, or cannot be, so that of no set it can be said that it is nowhere.
+func (r Report) unseen() bool {
+	return slices.ContainsFunc(r.Places, func(p Place) bool { return p.SeenAt.IsZero() || p.Error != "" })
 }
 
 func setTooOld(r Report) []finding {
@@ -206,6 +215,9 @@ func offHostTooOld(r Report) []finding {
 		return nil
 	}
 	if r.LastGood.OffHost == "" {
+		if r.unseen() {
+			return nil
+		}
 		return one("no target holds a verified set")
 	}
 	if r.LastGood.OffHostAgeS <= r.FreshS {

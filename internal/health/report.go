@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"canton-backup/internal/backupset"
+	"canton-backup/internal/notify"
 	"canton-backup/internal/restore"
 )
 
@@ -190,15 +191,8 @@ type Schedule struct {
 	Missed  int           `json:"missed"` // runs that no worker was there for
 }
 
-// Told is a cause that the operator was told of.
-type Told struct {
-	Key         string    `json:"key"`
-	Headline    string    `json:"headline"`
-	First       time.Time `json:"first"`
-	Last        time.Time `json:"last"`  // told most recently
-	Times       int       `json:"times"` // how often it occurred, told or not
-	Undelivered string    `json:"undelivered,omitempty"`
-}
+// Told is a cause of which the operator was told, and which is not over.
+type Told = notify.Told
 
 // PathsToRecovery are the three ways to get a lost node's assets back: a verified set, the identities, keys in a KMS (domain R26).
 type PathsToRecovery struct{ Databases, Identities, KMS bool }
