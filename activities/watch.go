@@ -52,7 +52,7 @@ func (w *Watches) tellOf(ctx context.Context, report health.Report) Watched {
 	}
 	var undelivered []error
 	for _, p := range report.ToTell() {
-		alert := notify.Alert{Key: watchScope + p.Key(), What: "Watchdog", Step: p.Code, Cause: p.Detail, Next: p.Next, LastGood: lastGoodOf(report)}
+		alert := notify.Alert{Key: watchScope + p.Key(), What: "Watchdog", Title: "Watchdog: " + strings.ReplaceAll(p.Code, "-", " "), Cause: p.Detail, Next: p.Next, LastGood: lastGoodOf(report)}
 		told, err := alerts.tell(ctx, settings, alert)
 		if err != nil {
 			undelivered = append(undelivered, fmt.Errorf("%s: %w", p.Key(), err))
@@ -61,7 +61,7 @@ func (w *Watches) tellOf(ctx context.Context, report health.Report) Watched {
 			watched.Told = append(watched.Told, p.Key())
 		}
 	}
-	if _, err := alerts.over(ctx, settings, watchScope, still, notify.Alert{What: "Watchdog", LastGood: lastGoodOf(report)}); err != nil {
+	if _, err := alerts.over(ctx, settings, watchScope, still, notify.Alert{What: "Watchdog", Title: "Watchdog: mended", LastGood: lastGoodOf(report)}); err != nil {
 		undelivered = append(undelivered, err)
 	}
 	if err := errors.Join(undelivered...); err != nil {

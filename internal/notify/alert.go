@@ -26,6 +26,7 @@ type Alert struct {
 	Run      string       // workflow id, to find the run in the Temporal UI
 	What     string       // "Restore", ...; empty: a backup
 	Done     bool         // the run made its set, and something is not as it should be
+	Title    string       // of what no run did: the headline's first words instead of "Backup failed"
 
 	// Key names the cause, What/Step/error: "Backup/Upload/AuthDenied". What is told under one key is one state, so nothing that
 	// changes from run to run may be part of it: no number, no time, no server's words.
@@ -67,6 +68,8 @@ func (a Alert) Headline() string {
 	switch {
 	case a.Test:
 		what = "Test of the alerts, nothing happened"
+	case a.Title != "":
+		what = a.Title
 	case a.Over:
 		what += " works again"
 	case a.Done:
