@@ -44,6 +44,7 @@ type Settings struct {
 	Alerts     Alerts     // the other channels, and when they are used
 	Identities Identities // how the identities dump is fetched
 	Temporal   Temporal
+	Health     Health
 	Toolkit    Toolkit
 	Warnings   []string // unknown keys and the like: worth a line, no reason to stop
 }

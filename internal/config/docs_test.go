@@ -14,7 +14,7 @@ const settingsHead = `# Settings
 <!-- Made from internal/config/keys.go by ` + "`make docs`" + `. Edit that. -->
 
 The file is ` + "`~/.canton/toolkit.conf`" + ` (another one: ` + "`--conf`, or `CANTON_BACKUP_CONF`" + `). It is read afresh at every run, so an edit is live at the next
-one; ` + "`BACKUP_EVERY`, `NODE_NAME`" + ` and the two Temporal ports take a restart of the worker. An environment variable of the same name overrides the file.
+one; ` + "`BACKUP_EVERY`, `NODE_NAME`, `HEALTH_ADDRESS`" + ` and the two Temporal ports take a restart of the worker. An environment variable of the same name overrides the file.
 
 One ` + "`KEY=value`" + ` a line. The value may stand in double or single quotes. Nothing is expanded: a ` + "`$`" + ` in a secret is a ` + "`$`" + `. ` + "`#`" + ` begins a
 comment. Of duplicates the last non-empty one counts. Line ends may be CRLF. Unknown keys give a warning, and ` + "`canton-backup config check`" + `

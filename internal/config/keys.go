@@ -76,6 +76,8 @@ var Keys = []Key{
 	{"TEMPORAL_DIR", "~/.canton/temporal", false, "files of the embedded Temporal; each node of one user needs its own"},
 	{"TEMPORAL_PORT", "7233", false, "port of the embedded Temporal on 127.0.0.1"},
 	{"TEMPORAL_UI_PORT", "8233", false, "port of its web UI on 127.0.0.1"},
+	{"TEMPORAL_UI_URL", "the embedded Temporal's", false, "web UI of your Temporal cluster, for links to runs: https://temporal.example.com"},
+	{"HEALTH_ADDRESS", "127.0.0.1:8234", false, "where the worker serves status page, /healthz and /metrics, host:port, or off; see docs/how-to/status-page.md"},
 	{"VERSION", "", false, "Splice version, as the toolkit wrote it"},
 	{"PARTY_HINT", "", false, "party hint, as the toolkit wrote it"},
 	{"MIGRATION_ID", "", false, "migration id, as the toolkit wrote it"},

@@ -66,7 +66,7 @@ func Load(file string) (Settings, error) {
 	}
 	r := reader{viper: v, home: home, hostname: hostname}
 	s := r.settings()
-	s.File, s.Home, s.Warnings = file, home, warnings
+	s.File, s.Home, s.Warnings = file, home, append(warnings, r.warnings...)
 	if problems = append(problems, r.problems...); len(problems) > 0 {
 		return s, &Error{File: file, Problems: problems}
 	}

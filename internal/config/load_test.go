@@ -189,7 +189,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"SLACK_WEBHOOK_URL": "hooks.slack.com/canary", "DISCORD_WEBHOOK_URL": "canary", "PAGERDUTY_ROUTING_KEY": "canary", "NOTIFY_URLS": "https://host/x carrier-pigeon://canary",
 		"NOTIFY_ON": "success", "NOTIFY_REPEAT": "5m", "PING_URL": "canary.example/uuid",
 		"IDENTITIES": "maybe", "IDENTITIES_URL": "http://host/path", "IDENTITIES_CLIENT_ID": "id", "IDENTITIES_CLIENT_SECRET": "canary", "IDENTITIES_TOKEN_URL": "https://id:canary@host/token",
-		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x",
+		"NETWORK": "a b", "NODE_NAME": "-x", "COMPOSE_PROJECT": "x/y", "TEMPORAL_DIR": "here", "TEMPORAL_PORT": "70000", "TEMPORAL_UI_PORT": "x", "TEMPORAL_UI_URL": "temporal:8080", "HEALTH_ADDRESS": "8234",
 		"S3_BUCKET": "s3://bucket/x", "S3_ENDPOINT": "host:9000", "S3_REGION": "eu central", "S3_PREFIX": "../x", "S3_PATH_STYLE": "maybe",
 		"S3_STORAGE_CLASS": "canary+", "S3_SSE": "rot13", "S3_SSE_KMS_KEY": "alias/x", "S3_OBJECT_LOCK_DAYS": "x", "S3_MAX_PARTS": "0",
 		"S3_CA_FILE": "/nowhere/ca.pem", "DIR_PATH": "here", "UPLOAD_LIMIT": "fast",

@@ -23,6 +23,7 @@ type reader struct {
 	home     string
 	hostname string
 	problems []Problem
+	warnings []string
 }
 
 func (r *reader) text(name, fallback string) string {

@@ -44,6 +44,7 @@ func (r *reader) settings() Settings {
 		Telegram:   r.telegram(),
 		Alerts:     r.alerts(),
 		Identities: r.identities(),
+		Health:     r.health(),
 		Toolkit:    Toolkit{Version: r.text("VERSION", ""), Sponsor: r.text("SV_URL", ""), Scan: r.text("SCAN_URL", ""), PartyHint: r.text("PARTY_HINT", ""), Migration: r.text("MIGRATION_ID", "")},
 		Temporal: Temporal{
 			Dir:    r.path("TEMPORAL_DIR", "~/.canton/temporal"),
