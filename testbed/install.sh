@@ -24,7 +24,7 @@ apt_install() {
 		apt_updated=true
 	fi
 	say "installing $*"
-	# A package that starts its own service would take port 22 of the machine: the testbed starts its own sshd.
+	# A package that starts its own service would take a port of the machine, 22 or 9090: the tests start their own.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
 		policy=/usr/sbin/policy-rc.d
 		printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -33,15 +33,22 @@ apt_install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >"$work/apt.log" 2>&1 ||
 		{ cat "$work/apt.log" >&2; die "apt-get install failed"; }
 	if [ -n "$policy" ]; then rm "$policy"; policy=; fi
-	case " $* " in
-		# Nor shall the next boot start it.
-		*' openssh-server '*) update-rc.d ssh disable >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; die "update-rc.d ssh disable failed"; } ;;
-	esac
+	# Nor shall the next boot start it.
+	local name service
+	for name in "$@"; do
+		case $name in
+			openssh-server) service=ssh ;;
+			prometheus | prometheus-alertmanager) service=$name ;;
+			*) continue ;;
+		esac
+		update-rc.d "$service" disable >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; die "update-rc.d $service disable failed"; }
+	done
 }
 
 packages() {
 	local missing=() name
-	for name in rsync openssh-server openssh-client mmdebstrap jq curl zstd gzip age gnupg ca-certificates; do
+	for name in rsync openssh-server openssh-client mmdebstrap jq curl zstd gzip age gnupg ca-certificates \
+		chromium fonts-dejavu-core prometheus prometheus-alertmanager; do
 		case $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null || :) in
 			'install ok installed') ;;
 			*) missing+=("$name") ;;
