@@ -3,7 +3,7 @@ GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
 UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
-	./internal/docker ./internal/identities ./internal/keyring ./internal/layers ./internal/notify ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
+	./internal/docker ./internal/health ./internal/identities ./internal/keyring ./internal/layers ./internal/metrics ./internal/notify ./internal/panel ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
 	./internal/store ./internal/store/dir ./internal/temporalclient
 
 .PHONY: help
@@ -44,7 +44,7 @@ lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 
 .PHONY: docs
 docs: ## Write the pages that are made from the code
-	@UPDATE_DOCS=1 $(GO) test -count=1 -run TestDocs ./internal/config ./internal/cli ./activities ./internal/restore
+	@UPDATE_DOCS=1 $(GO) test -count=1 -run TestDocs ./internal/config ./internal/cli ./activities ./internal/restore ./internal/metrics ./internal/health
 
 .PHONY: demo
 demo: tools ## Bring up a node's double, an S3 server and the worker, and back up
