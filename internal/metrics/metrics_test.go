@@ -5,7 +5,6 @@ import (
 	"flag"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/health"
 	"canton-backup/internal/metrics"
-	"canton-backup/internal/testkit/child"
 	"canton-backup/internal/testkit/reports"
 )
 
@@ -92,15 +90,4 @@ func TestCollector_HostileText(t *testing.T) {
 	require.Contains(t, text, `node="a\"} 1\ncanton_backup_evil 1\n"`)
 	require.Equal(t, 1, strings.Count(text, `check="pair"`))
 	require.NotContains(t, text, strings.Repeat("x", 200))
-}
-
-// Prometheus' own linter looks for names and units that others would stumble over.
-func TestTable_Promtool(t *testing.T) {
-	answer := httptest.NewRecorder()
-	metrics.Handler(metrics.NewRegistry(func(context.Context) health.Report { return reports.Good() })).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
-	cmd := exec.CommandContext(t.Context(), child.Find(t, "promtool", "make tools"), "check", "metrics")
-	cmd.Stdin = answer.Body
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Empty(t, string(out))
 }

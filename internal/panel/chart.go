@@ -3,6 +3,7 @@ package panel
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/health"
@@ -49,16 +50,16 @@ type series struct {
 	top      func(highest float64) float64
 }
 
-func charts(newestFirst []health.Set) []chart {
+func charts(newestFirst []health.Set, until time.Time) []chart {
 	if len(newestFirst) < 2 {
 		return nil // nothing to compare
 	}
 	sets := slices.Clone(newestFirst[:min(len(newestFirst), barsShown)])
 	slices.Reverse(sets)
 	return []chart{
-		draw(sets, series{name: "Stored size", id: "sizes", parts: []part{{"a", ""}}, top: topBytes, words: func(v float64) string { return size(int64(v)) },
+		draw(sets, until, series{name: "Stored size", id: "sizes", parts: []part{{"a", ""}}, top: topBytes, words: func(v float64) string { return size(int64(v)) },
 			values: func(s health.Set) []float64 { return []float64{float64(s.Bytes)} }}),
-		draw(sets, series{name: "How long a backup took", id: "durations", parts: []part{{"c", "validator dump"}, {"a", "participant dump"}, {"b", "the rest"}}, top: topSeconds, words: took,
+		draw(sets, until, series{name: "How long a backup took", id: "durations", parts: []part{{"c", "validator dump"}, {"a", "participant dump"}, {"b", "the rest"}}, top: topSeconds, words: took,
 			values: func(s health.Set) []float64 {
 				v, p := max(s.DumpS.Validator, 0), max(s.DumpS.Participant, 0)
 				return []float64{v, p, max(s.DurationS-v-p, 0)}
@@ -66,8 +67,12 @@ func charts(newestFirst []health.Set) []chart {
 	}
 }
 
-func draw(sets []health.Set, s series) chart {
+// draw goes on until the time of the report: that no set was made of late is a gap, too.
+func draw(sets []health.Set, until time.Time, s series) chart {
 	first, last := sets[0].Set.Time(), sets[len(sets)-1].Set.Time()
+	if until.After(last) {
+		last = until
+	}
 	span := max(last.Sub(first).Seconds(), 1)
 	width := min(max(0.72*chartWidth/float64(len(sets)), 3), 60)
 	highest := 0.0

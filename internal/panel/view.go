@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 
 	"canton-backup/internal/backupset"
@@ -31,6 +32,7 @@ type view struct {
 // answer is the one sentence that the page is for.
 type answer struct {
 	Tone string
+	Sign string
 	Word string // Yes, No, Perhaps
 	Rest string // "to 28 Nov 2026 08:00 UTC"
 	Age  string // "12 min ago"
@@ -61,11 +63,14 @@ type gauge struct {
 }
 
 func newView(r health.Report, now time.Time, still bool, style template.CSS) view {
-	v := view{Report: r, Now: now, Still: still, Style: style, Recent: r.Runs[:min(len(r.Runs), runsShown)], Charts: charts(r.Sets)}
+	v := view{Report: r, Now: now, Still: still, Style: style, Recent: r.Runs[:min(len(r.Runs), runsShown)], Charts: charts(r.Sets, r.At)}
 	if old := now.Sub(r.At); !r.At.IsZero() && old > staleAfter {
 		v.Old = health.Age(old)
 	}
 	v.Answer = v.answer()
+	if v.Answer.Sign = mark(v.Answer.Tone); v.Answer.Word == "Yes," && v.Answer.Tone == "fail" {
+		v.Answer.Sign = "!" // a cross beside a yes says neither
+	}
 	v.Tiles = []tile{v.nextBackup(), v.lastDrill(), v.restoreTakes(), v.room()}
 	v.Ways = v.ways()
 	v.Gauge = v.gauge()
@@ -82,7 +87,7 @@ func (v view) Ago(t time.Time) string {
 
 // Title is the text of the browser's tab.
 func (v view) Title() string {
-	return mark(v.Answer.Tone) + " " + v.Answer.Word + " – " + cmp.Or(v.Node, "canton-backup")
+	return v.Answer.Sign + " " + strings.TrimRight(v.Answer.Word, ",:") + " – " + cmp.Or(v.Node, "canton-backup")
 }
 
 // Icon is the name of the icon in the browser's tab.

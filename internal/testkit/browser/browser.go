@@ -26,7 +26,6 @@ const patience = 10 * time.Minute
 
 // Browser is a running browser without windows.
 type Browser struct {
-	t   testing.TB
 	ctx context.Context
 }
 
@@ -71,21 +70,21 @@ func Start(t testing.TB) *Browser {
 		cancel()
 	})
 	require.NoError(t, chromedp.Do(ctx), "start chromium")
-	return &Browser{t: t, ctx: ctx}
+	return &Browser{ctx: ctx}
 }
 
 // Visit loads the address in a new tab and waits until it is there.
-func (b *Browser) Visit(address string, look Look) *Page {
-	b.t.Helper()
+func (b *Browser) Visit(t testing.TB, address string, look Look) *Page {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(cancel)
-	p := &Page{t: b.t, ctx: ctx}
+	t.Cleanup(cancel)
+	p := &Page{t: t, ctx: ctx}
 	scheme := "light"
 	if look.Dark {
 		scheme = "dark"
 	}
 	call(p, network.Enable, network.EnableParams{})
-	require.NoError(b.t, chromedp.Listen(ctx, func(event any) {
+	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		if sent, ok := event.(*network.EventRequestWillBeSent); ok {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -95,7 +94,7 @@ func (b *Browser) Visit(address string, look Look) *Page {
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: look.Width, Height: look.Height, DeviceScaleFactor: 1, Mobile: look.Phone})
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: look.NoScripts})
-	require.NoError(b.t, chromedp.Do(ctx, chromedp.Navigate(address)), "visit %s", address)
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)), "visit %s", address)
 	return p
 }
 
