@@ -100,7 +100,7 @@ func newHost(t *testing.T, node *testbed.Node) *host {
 	h.settings = map[string]string{
 		"NODE_NAME": quietName(strconv.Itoa(child.FreePort(t)), "testnet"),
 		"NETWORK":   "testnet", "COMPOSE_PROJECT": node.Project, "BACKUP_TYPE": "skip", "RETENTION_DAYS": "1",
-		"TEMPORAL_PORT": strconv.Itoa(child.FreePort(t)), "TEMPORAL_UI_PORT": strconv.Itoa(child.FreePort(t)),
+		"TEMPORAL_PORT": strconv.Itoa(child.FreePort(t)), "TEMPORAL_UI_PORT": strconv.Itoa(child.FreePort(t)), "HEALTH_ADDRESS": "127.0.0.1:" + strconv.Itoa(child.FreePort(t)),
 		"TELEGRAM_BOT_TOKEN": botToken, "TELEGRAM_CHAT_ID": "-100", "TELEGRAM_API": h.telegram.URL,
 	}
 	h.set()

@@ -153,8 +153,11 @@ func askTemporal(ctx context.Context, c client.Client, s config.Settings, here b
 
 // uiAddress is where the namespace is in the Temporal UI, empty when that is not known.
 func uiAddress(s config.Settings) string {
-	base := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Temporal.UIPort))
-	if temporalclient.Configured(nil) {
+	base := s.Health.UI
+	if base == "" && !temporalclient.Configured(nil) {
+		base = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Temporal.UIPort))
+	}
+	if base == "" {
 		return ""
 	}
 	return base + "/namespaces/" + url.PathEscape(Namespace())

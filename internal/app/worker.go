@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,7 +21,9 @@ import (
 	"canton-backup/activities"
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
+	"canton-backup/internal/health"
 	"canton-backup/internal/keyring"
+	"canton-backup/internal/metrics"
 	"canton-backup/internal/process"
 	"canton-backup/internal/temporalclient"
 	"canton-backup/internal/temporalserver"
@@ -50,12 +53,15 @@ type Worker struct {
 	worker worker.Worker
 	runLog *runLog
 	keys   func() error // ends the keyring
+	page   *page        // nil when HEALTH_ADDRESS is off
+	counts io.Closer    // of Temporal's client
 }
 
 // Options of a worker.
 type Options struct {
 	SettingsFile string
 	Logger       *slog.Logger
+	Page         bool         // serve status page and metrics
 	SDKLogger    *slog.Logger // of Temporal's client: it reports every failed attempt, which an operator at a terminal sees otherwise
 }
 
@@ -101,8 +107,12 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 			}
 		}()
 	}
+	var watch *health.Observer
+	registry := metrics.NewRegistry(func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r })
+	var counter client.MetricsHandler
+	counter, w.counts = temporalclient.Metrics(registry, logger)
 	identity := workerIdentity(settings.Node.Name)
-	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger}
+	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger, MetricsHandler: counter}
 	dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	if w.Client, err = temporalclient.Dial(dialCtx, target); err != nil {
@@ -113,7 +123,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
 	host.Keys = ring
-	watch := observer(o.SettingsFile, w.Client)
+	watch = observer(o.SettingsFile, w.Client)
 	host.Health = watch.Fresh
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
@@ -140,17 +150,26 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		w.worker = nil
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
+	if settings.Health.Address != "" && o.Page {
+		w.page = servePage(settings, watch, registry, logger.With("component", "page"))
+	}
 	return w, nil
 }
 
 // Stop lets running activities give way, then takes all down.
 func (w *Worker) Stop() error {
 	var errs []error
+	if w.page != nil {
+		w.page.close()
+	}
 	if w.worker != nil {
 		w.worker.Stop()
 	}
 	if w.Client != nil {
 		w.Client.Close()
+	}
+	if w.counts != nil {
+		errs = append(errs, w.counts.Close())
 	}
 	if w.server != nil {
 		errs = append(errs, w.server.Stop())

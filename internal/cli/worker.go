@@ -60,7 +60,7 @@ func (c *command) serve(ctx context.Context) (err error) {
 	debug.SetGCPercent(idleGC)
 	debug.SetMemoryLimit(memoryLimit)
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Logger: logger, SDKLogger: logger.With("component", "sdk")})
+	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
 		return err
 	}
