@@ -23,11 +23,7 @@ func serve(t *testing.T, r health.Report) string {
 	s, err := panel.Serve(panel.Options{Address: "127.0.0.1:0", Metrics: http.NotFoundHandler(),
 		Report: func(context.Context) health.Report { return r }, Now: func() time.Time { return reports.Now.Add(5 * time.Second) }})
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		require.NoError(t, s.Close(ctx))
-	})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s.URL
 }
 

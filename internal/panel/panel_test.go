@@ -23,11 +23,7 @@ func serve(t *testing.T, r health.Report) string {
 	t.Helper()
 	s, err := panel.Serve(options(r))
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		require.NoError(t, s.Close(ctx))
-	})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s.URL
 }
 
@@ -179,7 +175,7 @@ func TestServe_ClosesAndLeavesThePort(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Contains(t, string(body), "validator-1")
-	require.NoError(t, s.Close(t.Context()))
+	require.NoError(t, s.Close())
 	l, err := net.Listen("tcp", strings.TrimSuffix(strings.TrimPrefix(s.URL, "http://"), "/"))
 	require.NoError(t, err)
 	require.NoError(t, l.Close())

@@ -43,11 +43,16 @@ func Serve(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close lets requests end, as long as ctx lasts.
-func (s *Server) Close(ctx context.Context) error {
+// grace is for requests under way when the worker stops. A browser's spare connection would hold it for five seconds.
+const grace = time.Second
+
+// Close ends the server, and gives requests under way a moment to end.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
 	err := s.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.server.Close())
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.server.Close()
 	}
 	<-s.done
 	return err

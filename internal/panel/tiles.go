@@ -24,7 +24,9 @@ func (v view) nextBackup() tile {
 		return t
 	case s == nil:
 		t.Figure, t.Tone = "Not known", "warn"
-		t.Lines = append(t.Lines, "The worker could not be asked: "+cmp.Or(v.Worker, "no reason known"))
+		if t.Lines = []string{"Temporal could not be asked"}; v.Worker != health.Running {
+			t.Lines = append(t.Lines, v.Worker)
+		}
 		return t
 	case s.Missing:
 		t.Figure, t.Tone = "None", "fail"

@@ -68,8 +68,11 @@ func newView(r health.Report, now time.Time, still bool, style template.CSS) vie
 		v.Old = health.Age(old)
 	}
 	v.Answer = v.answer()
-	if v.Answer.Sign = mark(v.Answer.Tone); v.Answer.Word == "Yes," && v.Answer.Tone == "fail" {
-		v.Answer.Sign = "!" // a cross beside a yes says neither
+	switch v.Answer.Sign = mark(v.Answer.Tone); {
+	case v.At.IsZero():
+		v.Answer.Sign = "?"
+	case v.Answer.Word == "Yes,":
+		v.Answer.Sign = strings.ReplaceAll(v.Answer.Sign, "✕", "!") // a cross beside a yes says neither
 	}
 	v.Tiles = []tile{v.nextBackup(), v.lastDrill(), v.restoreTakes(), v.room()}
 	v.Ways = v.ways()
@@ -116,13 +119,16 @@ func (v view) Took(run health.Run) string {
 
 func (v view) answer() answer {
 	if v.At.IsZero() {
-		return answer{Tone: "fail", Word: "Not known", Rest: "yet", Why: "The worker has just started and is looking at the sets. This page shows more in a minute."}
+		return answer{Tone: "warn", Word: "Not known", Rest: "yet", Why: "The worker has just started and is looking at the sets. This page shows more in a minute."}
 	}
-	a := answer{Tone: tone(v.Verdict), Word: "No"}
+	a := answer{Tone: tone(v.Verdict), Word: "No:"}
 	good := v.LastGood
 	if good == nil {
-		a.Tone, a.Rest = "fail", "verified set is anywhere"
+		a.Tone, a.Rest = "fail", "there is no verified set"
 		a.Why = "No place holds a set whose pair is proven and whose files are all there."
+		if unseen := v.unseen(); len(unseen) > 0 {
+			a.Rest, a.Why = "no verified set can be seen", "What lies on "+list(hosts(unseen))+" is not known: it cannot be listed."
+		}
 		if len(v.Sets) == 0 && v.Running != nil && v.Running.Type == "BackupNode" {
 			a.Tone, a.Word, a.Rest, a.Why = "warn", "Not yet:", "the first backup is being made", "Until it is done there is nothing to restore from."
 		}
@@ -153,6 +159,17 @@ func (v view) answer() answer {
 	return a
 }
 
+// unseen are the places that cannot be listed.
+func (v view) unseen() []string {
+	var names []string
+	for _, p := range v.Places {
+		if p.Error != "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // hosts are places in words for a sentence.
 func hosts(places []string) []string {
 	var words []string
@@ -170,7 +187,7 @@ func (v view) ways() []path {
 	all := []path{{Name: "Databases", Open: open.Databases}, {Name: "Identities", Open: open.Identities}, {Name: "Keys in a KMS", Open: open.KMS}}
 	switch {
 	case v.LastGood == nil:
-		all[0].Why = "No verified set is anywhere."
+		all[0].Why = "No verified set can be seen."
 	case !open.Databases:
 		all[0].Why = "The newest set's record time is more than " + health.Age(restore.MaxAge) + " old: the node could not catch up."
 	default:
