@@ -2,12 +2,17 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"canton-backup/internal/config"
@@ -15,11 +20,127 @@ import (
 	"canton-backup/internal/store/dir"
 )
 
-type told struct{ alerts []notify.Alert }
+type told struct {
+	alerts []notify.Alert
+	fail   error
+}
 
 func (n *told) Notify(_ context.Context, a notify.Alert) error {
+	if n.fail != nil {
+		return n.fail
+	}
 	n.alerts = append(n.alerts, a)
 	return nil
+}
+
+// alerting gives an environment of activities that tell these channels, in a home of its own with these settings, at a time that the test may move.
+func alerting(t *testing.T, settings string, now *time.Time, channels ...notify.Channel) *testsuite.TestActivityEnvironment {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	file := filepath.Join(home, "toolkit.conf")
+	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
+	host := &Host{SettingsFile: file, Now: func() time.Time { return *now }, Channels: func(config.Settings) []notify.Channel { return channels },
+		Local: func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) }}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(&Alerts{host})
+	return env
+}
+
+var alerts *Alerts
+
+func notified(t *testing.T, env *testsuite.TestActivityEnvironment, activity, in any) (n Notified, err error) {
+	t.Helper()
+	value, err := env.ExecuteActivity(activity, in)
+	if err == nil {
+		require.NoError(t, value.Get(&n))
+	}
+	return n, err
+}
+
+// The settings may be what is wrong: the channel that could be read is told, and what was told is not told again.
+func TestNotify_BrokenSettings(t *testing.T) {
+	bot := &told{}
+	now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
+	env := alerting(t, "BACKUP_TYPE=nonsense\nNODE_NAME=a/b\nNOTIFY_REPEAT=1m\nnonsense\n", &now, notify.Channel{Name: "bot", Notifier: bot})
+	for i, want := range []Notified{{Sent: true}, {Held: "told 0s ago, again after 15m0s"}} {
+		got, err := notified(t, env, alerts.Notify, notify.Alert{Key: "Backup/Preflight/ConfigInvalid", Cause: "x"})
+		require.NoError(t, err)
+		require.Equal(t, want, got, i)
+	}
+	require.Equal(t, "a/b", bot.alerts[0].Node)
+}
+
+// What is delivered in part is no failure, unless another try may mend it.
+func TestNotify_SomeChannelsFail(t *testing.T) {
+	now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
+	good, bad := &told{}, &told{fail: fmt.Errorf("%w: dead token", notify.ErrRejected)}
+	env := alerting(t, "BACKUP_TYPE=skip\nNODE_NAME=n\n", &now, notify.Channel{Name: "good", Notifier: good}, notify.Channel{Name: "bad", Notifier: bad})
+	got, err := notified(t, env, alerts.Notify, notify.Alert{Key: "a"})
+	require.NoError(t, err)
+	require.Equal(t, Notified{Sent: true, Why: "bad: alert rejected: dead token"}, got)
+
+	bad.fail = errors.New("no line")
+	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "b"})
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, err, &failure)
+	require.False(t, failure.NonRetryable())
+	require.Equal(t, StepFailed, failure.Type())
+
+	bad.fail = &notify.RetryError{After: 9 * time.Second}
+	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "c"})
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, 9*time.Second, failure.NextRetryDelay())
+
+	bad.fail, good.fail = notify.ErrRejected, notify.ErrRejected
+	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "d"})
+	require.ErrorAs(t, err, &failure)
+	require.True(t, failure.NonRetryable())
+	require.Equal(t, AlertRejected, failure.Type())
+
+	env = alerting(t, "BACKUP_TYPE=skip\n", &now)
+	got, err = notified(t, env, alerts.Notify, notify.Alert{Key: "a"})
+	require.NoError(t, err)
+	require.Contains(t, got.Why, "no alert channel")
+}
+
+func TestResolve(t *testing.T) {
+	for settings, messages := range map[string]int{"NOTIFY_ON=failure": 1, "NOTIFY_ON=failure,recovery": 2} {
+		bot := &told{}
+		now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
+		env := alerting(t, "BACKUP_TYPE=skip\nNODE_NAME=n\n"+settings+"\n", &now, notify.Channel{Name: "bot", Notifier: bot})
+		_, err := notified(t, env, alerts.Notify, notify.Alert{Key: "Backup/Upload/AuthDenied", Cause: "x"})
+		require.NoError(t, err)
+		for range 2 {
+			_, err = notified(t, env, alerts.Resolve, ResolveInput{Scope: "Backup/", What: "Backup", Set: "20261128_040000"})
+			require.NoError(t, err)
+		}
+		require.Len(t, bot.alerts, messages, settings)
+		if messages == 2 {
+			require.Contains(t, bot.alerts[1].Text(), "Backup works again: n (mainnet)")
+			require.Contains(t, bot.alerts[1].Text(), "Set: 20261128_040000")
+		}
+	}
+}
+
+func TestPing(t *testing.T) {
+	var paths []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths = append(paths, r.URL.Path) })) // stands for healthchecks.io
+	t.Cleanup(server.Close)
+	now := time.Now()
+	env := alerting(t, "BACKUP_TYPE=nonsense\nPING_URL="+server.URL+"/uuid\n", &now)
+	for _, kind := range []PingKind{PingStart, PingSuccess, PingFailure} {
+		value, err := env.ExecuteActivity(alerts.Ping, PingInput{Kind: kind})
+		require.NoError(t, err)
+		var sent Pinged
+		require.NoError(t, value.Get(&sent))
+		require.True(t, sent.Sent)
+	}
+	require.Equal(t, []string{"/uuid/start", "/uuid", "/uuid/fail"}, paths)
+	env = alerting(t, "BACKUP_TYPE=skip\n", &now)
+	_, err := env.ExecuteActivity(alerts.Ping, PingInput{Kind: PingStart})
+	require.NoError(t, err, "without an address there is nothing to do")
 }
 
 // A busy node is nothing to report, until what holds it has kept two backups from being made.
@@ -49,7 +170,6 @@ func TestNotifyBusy(t *testing.T) {
 			var suite testsuite.WorkflowTestSuite
 			env := suite.NewTestActivityEnvironment()
 			env.RegisterActivity(&Alerts{host})
-			var alerts *Alerts
 			value, err := env.ExecuteActivity(alerts.NotifyBusy, BusyInput{Holder: "node/n", Alert: notify.Alert{Cause: "NodeBusy"}})
 			require.NoError(t, err)
 			var notified Notified

@@ -16,9 +16,10 @@ var (
 	urlBreak = regexp.MustCompile(`[\s,]+([A-Za-z][A-Za-z0-9+.-]*://)`)
 )
 
-// NotifySchemes are the schemes that NOTIFY_URLS takes: http and https for a webhook, the others as shoutrrr's manual says.
+// NotifySchemes are the schemes that NOTIFY_URLS takes: http and https for a webhook, the others as shoutrrr's manual says. Its logger
+// tells nobody, and its Telegram keeps silent about a line that is down; that one has keys of its own.
 var NotifySchemes = []string{
-	"http", "https", "smtp", "slack", "discord", "pagerduty", "telegram", "teams", "matrix", "mattermost", "rocketchat", "zulip", "googlechat", "lark", "wecom",
+	"http", "https", "smtp", "slack", "discord", "pagerduty", "teams", "matrix", "mattermost", "rocketchat", "zulip", "googlechat", "lark", "wecom",
 	"signal", "opsgenie", "ntfy", "gotify", "pushover", "pushbullet", "bark", "ifttt", "join", "notifiarr", "generic",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -40,11 +41,14 @@ func (l Library) Notify(ctx context.Context, a Alert) error {
 func (l Library) send(a Alert) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a defect of a messenger must not end the worker
-			err = fmt.Errorf("send alert: %w: the library panicked", ErrRejected)
+			err = errors.New("send alert: the library panicked") // as it does in places when the line is down
 		}
 	}()
-	var services router.ServiceRouter
-	service, err := services.Locate(l.URL.Reveal())
+	service, err := l.open()
+	var line *net.OpError // some services log in first
+	if errors.As(err, &line) {
+		return errors.New("send alert: " + l.text(err))
+	}
 	if err != nil {
 		return fmt.Errorf("send alert: %w: %s; check NOTIFY_URLS", ErrRejected, l.text(err))
 	}
@@ -62,6 +66,29 @@ func (l Library) send(a Alert) (err error) {
 	return nil
 }
 
+// open makes the service of the address, as the library's own router does, which drops what is wrong with the address.
+func (l Library) open() (types.Service, error) {
+	u, err := url.Parse(l.URL.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	scheme, custom, isCustom := strings.Cut(u.Scheme, "+")
+	service, err := (&router.ServiceRouter{}).NewService(scheme)
+	if err != nil {
+		return nil, err
+	}
+	if isCustom {
+		own, can := service.(types.CustomURLService)
+		if !can {
+			return nil, fmt.Errorf("%s takes no address of %s", scheme, custom)
+		}
+		if u, err = own.GetConfigURLFromCustom(u); err != nil {
+			return nil, err
+		}
+	}
+	return service, service.Initialize(u, nil)
+}
+
 func (l Library) scheme() string {
 	scheme, _, _ := strings.Cut(l.URL.Reveal(), "://")
 	return strings.ToLower(scheme)
@@ -70,23 +97,23 @@ func (l Library) scheme() string {
 // text is an error of the library without anything of its address but scheme and host. The library takes addresses apart and puts them
 // together anew, so each word of it is looked for, not only the whole.
 func (l Library) text(err error) string {
-	text := err.Error()
-	var withURL *url.Error
+	var withURL *url.Error // its text is the whole address
 	if errors.As(err, &withURL) {
-		text = withURL.Err.Error()
+		err = withURL.Err
 	}
+	text := oneLine(truncate(err.Error(), causeLimit))
 	u, parseErr := url.Parse(l.URL.Reveal())
 	if parseErr != nil {
 		return "its address is malformed"
 	}
-	words := append(addressWords(l.URL.Reveal()), l.URL.Reveal())
+	words := addressWords(l.URL.Reveal())
 	if !hostIsPublic(l.scheme()) {
 		words = append(words, u.Host, u.Hostname())
 	}
 	for _, w := range words[:len(words):len(words)] {
 		words = append(words, strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("-:/@,&=;", r) })...)
 	}
-	return clean(text, words)
+	return clean(text, append([]string{l.URL.Reveal()}, words...))
 }
 
 // hostIsPublic: in the library's addresses of these services the host is a host. In others a token or an account stands there.

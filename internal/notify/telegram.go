@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"canton-backup/internal/secret"
@@ -25,7 +26,8 @@ func (t Telegram) Notify(ctx context.Context, a Alert) error {
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
 	body := map[string]any{"chat_id": t.ChatID, "text": a.HTML(), "parse_mode": "HTML", "link_preview_options": map[string]bool{"is_disabled": true}}
-	got, err := post(ctx, t.API+"/bot"+t.Token.Reveal()+"/sendMessage", body, t.Token.Reveal())
+	_, key, _ := strings.Cut(t.Token.Reveal(), ":") // what stands before it is the bot's number
+	got, err := post(ctx, t.API+"/bot"+t.Token.Reveal()+"/sendMessage", body, t.Token.Reveal(), key)
 	if err != nil {
 		return fmt.Errorf("send alert: %w", err)
 	}
