@@ -74,6 +74,7 @@ write_settings() {
 		BACKUP_DIR=$demo/home/.canton/backups
 		TEMPORAL_PORT=$temporal_port
 		TEMPORAL_UI_PORT=$ui_port
+		HEALTH_ADDRESS=127.0.0.1:$health_port
 	CONF
 	)
 	cat >"$demo/env" <<-ENV
@@ -106,6 +107,7 @@ secret=$(kept R2_SECRET_KEY "$(od -An -N20 -tx1 /dev/urandom | tr -d ' \n')")
 s3_port=$(free_port "$(kept R2_ENDPOINT :7070 | sed 's/.*://')")
 temporal_port=$(free_port "$(kept TEMPORAL_PORT 7233)")
 ui_port=$(free_port "$(kept TEMPORAL_UI_PORT 8233)")
+health_port=$(free_port "$(kept HEALTH_ADDRESS :8234 | sed 's/.*://')")
 endpoint=http://127.0.0.1:$s3_port
 
 start_node
@@ -120,6 +122,7 @@ show bin/canton-backup status
 cat >&2 <<END
 
 The demo is up and stays up.
+  status     http://127.0.0.1:$health_port
   Web UI     http://127.0.0.1:$ui_port
   try it     . .demo/env; bin/canton-backup status
   settings   .demo/home/.canton/toolkit.conf

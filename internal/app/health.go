@@ -144,8 +144,17 @@ func askTemporal(ctx context.Context, c client.Client, s config.Settings, here b
 		return fail(err)
 	}
 	for _, e := range bodies { // newest first: of two runs of one second, the newer made the set
-		if r := run(e, ui); r.Set != "" && t.Bodies[r.Set] == "" {
+		r := run(e, ui)
+		if r.Set == "" {
+			continue
+		}
+		if t.Bodies[r.Set] == "" {
 			t.Bodies[r.Set] = r.URL
+		}
+		for i := range t.Runs {
+			if t.Runs[i].RunID == e.GetParentExecution().GetRunId() {
+				t.Runs[i].Set = r.Set
+			}
 		}
 	}
 	return t

@@ -18,7 +18,6 @@ const (
 	hostLimit   = 3 * time.Second  // for a look at this host: a hung disk must not hang whoever asks
 	targetLimit = 2 * time.Minute  // for a look at a target
 	targetsKeep = 15 * time.Minute // for which a look at the targets is believed; the watchdog looks that often
-	targetsRest = time.Minute      // between two looks at the targets, whatever happens
 	reportKeep  = 5 * time.Second  // for which a report is believed: several may ask at once
 )
 
@@ -217,7 +216,7 @@ func (o *Observer) lookThere(ctx context.Context, s config.Settings, h here, fre
 	for _, target := range h.targets {
 		wait := o.pending[target.Name]
 		since := now.Sub(o.begun[target.Name])
-		due := fresh || since < 0 || since >= targetsKeep || news && since >= targetsRest
+		due := fresh || since < 0 || since >= targetsKeep || news
 		if wait == nil && due && (target.Store != nil || h.errs[target.Name] != nil) {
 			wait = make(chan struct{})
 			o.pending[target.Name], o.begun[target.Name] = wait, now

@@ -142,3 +142,18 @@ func (p *Page) Screenshot(name string) {
 	require.NoError(p.t, os.MkdirAll(folder, 0o755))
 	require.NoError(p.t, os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644))
 }
+
+// Until waits until the JavaScript expression is true in the page.
+func (p *Page) Until(expression string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		value, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		return err == nil && value // while another page loads, there is none to ask
+	}, patience/4, 100*time.Millisecond, expression)
+}
+
+// Click clicks the element that the JavaScript expression gives, in this tab.
+func (p *Page) Click(expression string) {
+	p.t.Helper()
+	Eval[bool](p, "(e => { e.removeAttribute('target'); e.click(); return true })("+expression+")")
+}
