@@ -18,15 +18,6 @@ import (
 	"canton-backup/internal/testkit/reports"
 )
 
-// serve serves the panel with that report at a port of loopback and returns its address.
-func serve(t *testing.T, r health.Report) string {
-	t.Helper()
-	s, err := panel.Serve(options(r))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s.URL
-}
-
 func options(r health.Report) panel.Options {
 	return panel.Options{Report: func(context.Context) health.Report { return r }, Address: "127.0.0.1:0", Now: func() time.Time { return reports.Now.Add(5 * time.Second) },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some metrics\n") })}
