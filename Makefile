@@ -16,7 +16,7 @@ build: ## Build bin/canton-backup and bin/canton-backup-worker
 	@$(GO) build -o bin/canton-backup-worker ./worker
 
 .PHONY: tools
-tools: ## Install what tests and demo need (Debian packages, a Docker engine, Compose, two S3 servers, tctl)
+tools: ## Install what tests and demo need (Debian packages, a browser, Prometheus, a Docker engine, Compose, two S3 servers, tctl)
 	@./testbed/install.sh
 
 .PHONY: unit

@@ -89,6 +89,9 @@ var reserved = []struct {
 	why       string
 }{
 	{"github.com/spf13/viper", []string{"internal/config"}, "settings are values everywhere else"},
+	{"github.com/prometheus", []string{"internal/metrics", "internal/temporalclient"}, "what is shown is the report's business, not its words for Prometheus"},
+	{"github.com/uber-go/tally", []string{"internal/temporalclient"}, "it is the SDK's way to Prometheus and nobody else's"},
+	{"github.com/chromedp", []string{"internal/testkit"}, "it is for tests"},
 	{"go.temporal.io/server", []string{"internal/temporalserver", "testbed/temporalcluster"}, "it weighs 150 MB and changes every month"},
 	{"github.com/temporalio/ui-server", []string{"internal/temporalserver"}, "it comes with the server"},
 	{module + "internal/temporalserver", []string{"internal/app", "internal/cli", "internal/temporalserver"}, "the composition root starts it"},

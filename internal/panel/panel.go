@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"canton-backup/internal/health"
 )
@@ -151,8 +152,15 @@ func (p *Panel) serveHealth(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintln(w, strings.Join(lines, "\n"))
 }
 
-// oneLine keeps texts of others from making lines of their own.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine keeps texts of others from making lines of their own, and from steering the terminal of who asks with curl.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, strings.Join(strings.Fields(text), " "))
+}
 
 func (p *Panel) serveReport(w http.ResponseWriter, r *http.Request) {
 	data, err := json.MarshalIndent(p.report(r), "", "  ")

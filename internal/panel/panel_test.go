@@ -113,7 +113,7 @@ func TestPanel_AnswersToItsNamesAlone(t *testing.T) {
 func TestPanel_Health(t *testing.T) {
 	old, paused, warned, first := reports.Good(), reports.Good(), reports.Good(), health.Report{}
 	old.At = reports.Now.Add(-16 * time.Minute)
-	paused.Schedule.Paused, paused.Schedule.Note = true, "spring\ncleaning\nOK"
+	paused.Schedule.Paused, paused.Schedule.Note = true, "spring\ncleaning\nOK\x1b[2J"
 	paused.Places[1].Error = "ssh: connection refused"
 	warned.KMS, warned.Identity.State = 0, "NONE"
 	for name, c := range map[string]struct {
@@ -123,7 +123,7 @@ func TestPanel_Health(t *testing.T) {
 	}{
 		"good":             {reports.Good(), 200, "OK\n"},
 		"warning":          {health.Judge(warned), 200, "WARNING\nWARNING no-identities: set 20261128_080000 holds none\n"},
-		"failed":           {health.Judge(paused), 503, "FAILED\nFAILED schedule-paused: schedule backup-validator-1 is paused: spring cleaning OK\nFAILED place-unreadable/rsync: ssh: connection refused\n"},
+		"failed":           {health.Judge(paused), 503, "FAILED\nFAILED schedule-paused: schedule backup-validator-1 is paused: spring cleaning OK[2J\nFAILED place-unreadable/rsync: ssh: connection refused\n"},
 		"nobody looks":     {old, 503, "FAILED old-report: the node was last looked at 16 min ago\n"},
 		"before the first": {first, 503, "FAILED no-report: the node was not looked at yet\n"},
 	} {
