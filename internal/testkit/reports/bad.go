@@ -40,6 +40,7 @@ func Bad() health.Report {
 // Hostile is a report whose every text is what an attacker would write there: set names and times alone are kept from that by their types.
 func Hostile(text string) health.Report {
 	r := Bad()
+	r.Sets = r.Sets[:6]
 	r.Node, r.Network, r.Program, r.Worker, r.KeyError, r.RunsURL = text, text, text, text, text, text
 	r.Running = &health.Run{ID: text, RunID: text, Type: text, Started: r.At.Add(-time.Minute), Status: text, Line: text, Set: text, URL: text}
 	r.Schedule.ID, r.Schedule.Note, r.Drills.ID, r.Drills.Note, r.Drills.Paused = text, text, text, text, true
