@@ -309,6 +309,7 @@ func TestBackup_RecipientsRefused(t *testing.T) {
 		require.Contains(t, r.talk, "RecipientInvalid")
 		require.Len(t, h.telegram.messages(), i+1)
 		require.Contains(t, h.telegram.messages()[i], "RecipientInvalid")
+		h.forgetAlerts()
 	}
 	h.tidy()
 	h.set("ENCRYPTION", "none", "AGE_RECIPIENTS", "", "GPG_PUBLIC_KEYS", "")
