@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"canton-backup/internal/config"
 	"canton-backup/internal/notify"
@@ -103,6 +104,39 @@ func TestNotify_SomeChannelsFail(t *testing.T) {
 	got, err = notified(t, env, alerts.Notify, notify.Alert{Key: "a"})
 	require.NoError(t, err)
 	require.Contains(t, got.Why, "no alert channel")
+}
+
+// Another try of the same alert is no other occurrence, and reaches only the channel that failed.
+func TestNotify_Retried(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	file := filepath.Join(home, "toolkit.conf")
+	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
+	good, bad := &told{}, &told{fail: errors.New("no line")}
+	tries := 0
+	host := &Host{SettingsFile: file, Now: time.Now,
+		Channels: func(config.Settings) []notify.Channel {
+			if tries++; tries == 3 {
+				bad.fail = nil
+			}
+			return []notify.Channel{{Name: "good", Notifier: good}, {Name: "bad", Notifier: bad}}
+		},
+		Local: func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) }}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterActivity(&Alerts{host})
+	env.ExecuteWorkflow(func(ctx workflow.Context) error {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		return workflow.ExecuteActivity(ctx, alerts.Notify, notify.Alert{Key: "k"}).Get(ctx, nil)
+	})
+	require.NoError(t, env.GetWorkflowError())
+	require.Len(t, good.alerts, 1)
+	require.Len(t, bad.alerts, 1)
+	settings, err := config.Load(file)
+	require.NoError(t, err)
+	causes, err := notify.Ledger{File: AlertsFile(settings)}.Causes()
+	require.NoError(t, err)
+	require.Equal(t, 1, causes[0].Times)
 }
 
 func TestResolve(t *testing.T) {

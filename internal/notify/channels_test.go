@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -314,6 +315,22 @@ func TestMail(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 	require.False(t, isRejected(err))
 	require.NotContains(t, err.Error(), "Canary")
+}
+
+// A server that takes the connection and says nothing costs an alert its time limit, and no more.
+func TestMail_Hangs(t *testing.T) {
+	t.Parallel()
+	server := newMailServer(t)
+	server.mute = true
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := server.channel().Notify(ctx, nasty())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.False(t, isRejected(err), "whoever stops in the middle has learnt nothing")
+
+	err = server.channel().Notify(t.Context(), nasty())
+	require.ErrorIs(t, err, notify.ErrRejected, "each try would leave a connection behind")
+	require.ErrorContains(t, err, "no answer within 20s")
 }
 
 func isRejected(err error) bool { return strings.Contains(err.Error(), notify.ErrRejected.Error()) }

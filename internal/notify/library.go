@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
@@ -26,14 +27,16 @@ var errHangs = fmt.Errorf("%w for now: no answer within %s", ErrRejected, sendLi
 
 // Notify implements Notifier.
 func (l Library) Notify(ctx context.Context, a Alert) error {
-	ctx, cancel := context.WithTimeout(ctx, sendLimit)
-	defer cancel()
+	limit := time.NewTimer(sendLimit)
+	defer limit.Stop()
 	done := make(chan error, 1)
 	go func() { done <- l.send(a) }()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
+	case <-ctx.Done(): // the worker stops
+		return fmt.Errorf("send alert: %w", ctx.Err())
+	case <-limit.C:
 		return fmt.Errorf("send alert: %w", errHangs)
 	}
 }

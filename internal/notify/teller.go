@@ -181,7 +181,7 @@ func held(e *entry, now time.Time, repeat time.Duration) string {
 	if last.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("told %s ago, again after %s", now.Sub(last).Round(time.Minute), repeat)
+	return fmt.Sprintf("told %s ago, again after %s", max(0, now.Sub(last)).Round(time.Minute), repeat)
 }
 
 // of picks the causes that the channel was told.
