@@ -106,6 +106,10 @@ func (a *Alerts) Ping(ctx context.Context, in PingInput) (Pinged, error) {
 	return Pinged{Sent: true}, nil
 }
 
+// enoughTries is after how many tries an alert that somebody got is left undelivered to the others, until the next occurrence: some
+// three minutes. An alert that nobody got is worth an open run for much longer.
+const enoughTries = 6
+
 // tell is the one way to tell: through the ledger, to all channels.
 func (a *Alerts) tell(ctx context.Context, settings config.Settings, in notify.Alert) (Notified, error) {
 	in = a.placed(settings, in)
@@ -113,6 +117,9 @@ func (a *Alerts) tell(ctx context.Context, settings config.Settings, in notify.A
 		in.LastGood = a.lastGood(ctx, settings)
 	}
 	report, err := Teller(a.Host, settings).Tell(ctx, in, occurrence(ctx, a.Now()))
+	if err != nil && report.Reached && activity.IsActivity(ctx) && activity.GetInfo(ctx).Attempt >= enoughTries {
+		return Notified{Sent: len(report.Told) > 0, Why: err.Error(), Note: report.Note}, nil
+	}
 	told, err := a.told(ctx, report, err)
 	if err == nil && told.Why == "" && len(a.Channels(settings)) == 0 {
 		told.Why = "no alert channel: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, or another of docs/how-to/alerts.md"

@@ -112,24 +112,29 @@ func TestNotify_Retried(t *testing.T) {
 	t.Setenv("HOME", home)
 	file := filepath.Join(home, "toolkit.conf")
 	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
-	good, bad := &told{}, &told{fail: errors.New("no line")}
+	good, bad, dead := &told{}, &told{fail: errors.New("no line")}, &told{fail: errors.New("no line")}
 	tries := 0
 	host := &Host{SettingsFile: file, Now: time.Now,
 		Channels: func(config.Settings) []notify.Channel {
 			if tries++; tries == 3 {
 				bad.fail = nil
 			}
-			return []notify.Channel{{Name: "good", Notifier: good}, {Name: "bad", Notifier: bad}}
+			return []notify.Channel{{Name: "good", Notifier: good}, {Name: "bad", Notifier: bad}, {Name: "dead", Notifier: dead}}
 		},
 		Local: func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) }}
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterActivity(&Alerts{host})
-	env.ExecuteWorkflow(func(ctx workflow.Context) error {
+	env.ExecuteWorkflow(func(ctx workflow.Context) (n Notified, err error) {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
-		return workflow.ExecuteActivity(ctx, alerts.Notify, notify.Alert{Key: "k"}).Get(ctx, nil)
+		err = workflow.ExecuteActivity(ctx, alerts.Notify, notify.Alert{Key: "k"}).Get(ctx, &n)
+		return n, err
 	})
 	require.NoError(t, env.GetWorkflowError())
+	var last Notified
+	require.NoError(t, env.GetWorkflowResult(&last))
+	require.Equal(t, "dead: no line", last.Why, "somebody knows: the run does not wait for the others for ever")
+	require.Equal(t, enoughTries, tries)
 	require.Len(t, good.alerts, 1)
 	require.Len(t, bad.alerts, 1)
 	settings, err := config.Load(file)

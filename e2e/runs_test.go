@@ -194,8 +194,11 @@ func TestSecrets_StayHome(t *testing.T) {
 	require.NoError(t, err)
 	secrets := map[string]string{
 		"bot token": botToken, "bucket secret": bucket.SecretKey.Reveal(), "database password": sharedNode.Password,
-		"ssh key": strings.Split(string(key), "\n")[2],
+		"ssh key": strings.Split(string(key), "\n")[2], "webhook": "canary-hook-path", "webhook password": "canary-hook-password", "chat": "canary-slack-path", "ping": "canary-ping-uuid",
 	}
+	o := newOutside(t) // it knows only /hook and /ping, so the others are refused
+	h.set("NOTIFY_URLS", strings.Replace(o.URL, "http://", "http://user:"+secrets["webhook password"]+"@", 1)+"/"+secrets["webhook"], "SLACK_WEBHOOK_URL", o.URL+"/"+secrets["chat"],
+		"PING_URL", o.URL+"/nowhere/"+secrets["ping"])
 	for name, s := range secrets {
 		require.Greater(t, len(s), 8, name)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,8 @@ func (a answer) judge(detail, fix string) error {
 // clean takes secrets out of a text that comes from outside. The shortest words of an address are left: they are no secret, and without
 // them nothing could be read.
 func clean(text string, secrets []string) string {
-	for _, s := range secrets {
+	longest := slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return len(b) - len(a) }) // a short one may be part of another
+	for _, s := range longest {
 		for _, form := range []string{s, url.PathEscape(s), url.QueryEscape(s)} {
 			if len(form) > 4 {
 				text = strings.ReplaceAll(text, form, secret.New(form).String())

@@ -30,6 +30,8 @@ type Report struct {
 	Told []string // channels that got it now
 	Held string   // why nobody was due to get it; empty when somebody was
 	Note string   // what is wrong with the ledger
+	// Reached: somebody knows of the cause, now or from a while ago.
+	Reached bool
 	// Ended counts the causes that are over.
 	Ended int
 }
@@ -47,6 +49,7 @@ func (t Teller) Tell(ctx context.Context, a Alert, occurrence string) (Report, e
 			return !slices.ContainsFunc(t.Channels, func(c Channel) bool { return c.Name == name })
 		})
 		due := t.due(e, now)
+		report.Reached = len(due) < len(t.Channels)
 		if len(due) == 0 {
 			report.Held = held(e, now, t.Repeat)
 			return nil
@@ -60,7 +63,7 @@ func (t Teller) Tell(ctx context.Context, a Alert, occurrence string) (Report, e
 			if sent[c.Name] == nil {
 				e.Told[c.Name] = now
 				delete(e.Undelivered, c.Name)
-				report.Told = append(report.Told, c.Name)
+				report.Told, report.Reached = append(report.Told, c.Name), true
 			} else {
 				if e.Undelivered == nil {
 					e.Undelivered = map[string]string{}
