@@ -101,7 +101,7 @@ func TestPage_Pictures(t *testing.T) {
 	metadata := `[...document.querySelectorAll("a")].find(a => a.textContent.includes("User Metadata"))`
 	page.Until(metadata)
 	page.Click(metadata)
-	page.Until(`document.body.innerText.includes("sealed") && document.body.innerText.includes("Dumping participant DB")`)
+	page.Until(`document.body.innerText.includes("Backup of node validator-1") && document.body.innerText.includes("for freshness")`)
 	page.Screenshot("run-details")
 	page = b.Visit(t, "http://127.0.0.1:"+h.settings["TEMPORAL_UI_PORT"]+"/namespaces/default/workflows", browser.Desk)
 	page.Until(`document.body.innerText.includes("BackupNode")`)

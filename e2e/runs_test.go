@@ -219,6 +219,7 @@ func TestSecrets_StayHome(t *testing.T) {
 	h.set("R2_BUCKET", "no-such-bucket")
 	see(h.run("backup"))
 	see(h.run("doctor"))
+	see(h.run("notify", "test"))
 	stop()
 	shown += <-argv + w.log.String()
 	w.stop()

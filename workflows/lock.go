@@ -23,6 +23,7 @@ func underLock(ctx workflow.Context, body any, input, result any) error {
 	}
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:               LockID(node),
+		StaticSummary:            workflow.GetInfo(ctx).WorkflowType.Name + " of node " + node,
 		WorkflowExecutionTimeout: bodyLimit,
 		WaitForCancellation:      true,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

@@ -2,6 +2,7 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	"net/url"
 	"os"
@@ -128,12 +129,17 @@ func Eval[T any](p *Page, script string) T {
 	return value
 }
 
-// Screenshot keeps a picture of the whole page, under that name, in the folder of TEST_ARTEFACTS, else in .tools/artefacts of the
+// Screenshot keeps a picture of the whole page once it stands still, under that name, in the folder of TEST_ARTEFACTS, else in .tools/artefacts of the
 // repository.
 func (p *Page) Screenshot(name string) {
 	p.t.Helper()
-	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
-	require.NoError(p.t, err)
+	var png []byte
+	require.Eventually(p.t, func() bool {
+		before := png
+		var err error
+		png, err = chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+		return err == nil && bytes.Equal(before, png)
+	}, patience/4, time.Second, "the page stands still")
 	folder := os.Getenv("TEST_ARTEFACTS")
 	if folder == "" {
 		_, here, _, _ := runtime.Caller(0)
