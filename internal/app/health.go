@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -43,9 +44,15 @@ func Stores(s config.Settings) ([]health.Store, []error) {
 	return all, errs
 }
 
-// observer is the one source of truth of a worker's status page, metrics and watchdog.
-func observer(settingsFile string, c client.Client) *health.Observer {
-	return health.NewObserver(sources(settingsFile, func(ctx context.Context, s config.Settings) health.Temporal { return askTemporal(ctx, c, s, true) }))
+// observer is the one source of truth of a worker's status page, metrics and watchdog. connected is nil until Temporal has answered.
+func observer(settingsFile string, connected *atomic.Pointer[client.Client]) *health.Observer {
+	return health.NewObserver(sources(settingsFile, func(ctx context.Context, s config.Settings) health.Temporal {
+		c := connected.Load()
+		if c == nil {
+			return health.Temporal{Worker: "the worker is up and waits for Temporal, which has not answered yet"}
+		}
+		return askTemporal(ctx, *c, s, true)
+	}))
 }
 
 // Health is the report of a node as seen from the command line: everything is looked at now. c is nil when Temporal cannot be

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -55,6 +56,7 @@ type Worker struct {
 	keys   func() error // ends the keyring
 	page   *page        // nil when HEALTH_ADDRESS is off
 	counts io.Closer    // of Temporal's client
+	watch  func()       // ends the watch over the cluster
 }
 
 // Options of a worker.
@@ -107,15 +109,26 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 			}
 		}()
 	}
-	var watch *health.Observer
+	var connected atomic.Pointer[client.Client]
+	watch := observer(o.SettingsFile, &connected)
 	registry := metrics.NewRegistry(func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r })
 	var counter client.MetricsHandler
 	counter, w.counts = temporalclient.Metrics(registry, logger)
+	if settings.Health.Address != "" && o.Page {
+		w.page = servePage(settings, watch, registry, logger.With("component", "page")) // it tells of a cluster that does not answer, too
+	}
 	identity := workerIdentity(settings.Node.Name)
 	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger, MetricsHandler: counter}
-	dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	if w.Client, err = temporalclient.Dial(dialCtx, target); err != nil {
+	beat := beatAtMost
+	if w.server != nil {
+		dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
+		defer cancel()
+		w.Client, err = temporalclient.Dial(dialCtx, target)
+	} else {
+		beat = beatCluster
+		err = w.join(ctx, target, o)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if w.docker, err = docker.Connect(); err != nil {
@@ -123,7 +136,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	}
 	host := newHost(o.SettingsFile, Program(), w.docker)
 	host.Keys = ring
-	watch = observer(o.SettingsFile, w.Client)
+	connected.Store(&w.Client)
 	host.Health = watch.Fresh
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
@@ -137,7 +150,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	w.worker = worker.New(w.Client, workflows.Queue(settings.Node.Name), worker.Options{
 		MaxConcurrentActivityExecutionSize: atOneTime,
 		WorkerStopTimeout:                  stopLimit,
-		MaxHeartbeatThrottleInterval:       beatAtMost,
+		MaxHeartbeatThrottleInterval:       beat,
 		// A workflow that our own defect breaks ends, and its caller raises the alarm. By default it would wait for a mended program, in silence.
 		WorkflowPanicPolicy: worker.FailWorkflow,
 		OnFatalError: func(err error) {
@@ -150,10 +163,30 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		w.worker = nil
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
-	if settings.Health.Address != "" && o.Page {
-		w.page = servePage(settings, watch, registry, logger.With("component", "page"))
-	}
 	return w, nil
+}
+
+// join connects to the configured cluster, however long that takes, and has it watched from then on.
+func (w *Worker) join(ctx context.Context, target temporalclient.Target, o Options) error {
+	address, err := target.Address()
+	if err != nil {
+		return err
+	}
+	cluster := &outage{clock: wallClock, address: address, logger: o.Logger, tell: func(uptime time.Duration, cause error) error {
+		return Distress(o.SettingsFile, outageNext, uptime, cause)
+	}, over: func() { w.Works(context.WithoutCancel(ctx)) }}
+	w.Client, err = cluster.dial(ctx, func(ctx context.Context) (client.Client, error) { return temporalclient.Reach(ctx, target) })
+	if err != nil {
+		return err
+	}
+	watchCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cluster.watch(watchCtx, func(ctx context.Context) error { return temporalclient.Probe(ctx, w.Client, target.NamespaceName()) })
+	}()
+	w.watch = func() { cancel(); <-ended }
+	return nil
 }
 
 // Stop lets running activities give way, then takes all down.
@@ -161,6 +194,9 @@ func (w *Worker) Stop() error {
 	var errs []error
 	if w.page != nil {
 		w.page.close()
+	}
+	if w.watch != nil {
+		w.watch()
 	}
 	if w.worker != nil {
 		w.worker.Stop()

@@ -62,6 +62,10 @@ func (c *command) serve(ctx context.Context) (err error) {
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
+		if ctx.Err() != nil {
+			logger.Info("stopping before the worker was ready", "because", err)
+			return nil
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Stop()) }()

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 )
 
@@ -80,6 +82,7 @@ func (t Target) options() (client.Options, error) {
 		if o, err = loadOptions(t.Env); err != nil {
 			return client.Options{}, err
 		}
+		o.ConnectionOptions.DialOptions = append(o.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(keepBeating))
 	}
 	if o.HostPort == "" {
 		return client.Options{}, fmt.Errorf("configure temporal: %w: set TEMPORAL_ADDRESS to host:port", ErrNoAddress)
@@ -132,6 +135,32 @@ func lookup(env envconfig.EnvLookup) envconfig.EnvLookup {
 	return env
 }
 
+// Reach makes one attempt to connect and to find the namespace. Final tells of its error whether another attempt can do better.
+func Reach(ctx context.Context, t Target) (client.Client, error) {
+	o, err := t.options()
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialOnce(ctx, o)
+	if err == nil {
+		if err = Probe(ctx, c, o.Namespace); err != nil {
+			c.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to temporal at %s: %w", o.HostPort, err)
+	}
+	return c, nil
+}
+
+// Probe asks for the namespace: that takes the server's frontend and its database, and every worker may.
+func Probe(ctx context.Context, c client.Client, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	return err
+}
+
 const (
 	firstPause  = 200 * time.Millisecond
 	longPause   = 5 * time.Second
@@ -145,7 +174,7 @@ func dialUntil(ctx context.Context, o client.Options, logger *slog.Logger) (clie
 		if err == nil {
 			return c, nil
 		}
-		if final(err) {
+		if Final(err) {
 			return nil, fmt.Errorf("connect to temporal at %s: %w", o.HostPort, err)
 		}
 		if attempt%remindEvery == 1 {
@@ -166,9 +195,9 @@ func dialOnce(ctx context.Context, o client.Options) (client.Client, error) {
 	return client.DialContext(ctx, o)
 }
 
-// final reports whether waiting cannot change the answer. A certificate that does not verify is not among these: gRPC
+// Final reports whether waiting cannot change the answer. A certificate that does not verify is not among these: gRPC
 // reports it like a server that is down.
-func final(err error) bool {
+func Final(err error) bool {
 	switch serviceerror.ToStatus(err).Code() {
 	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
 		return true

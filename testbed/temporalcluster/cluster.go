@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -32,8 +34,10 @@ const (
 // Cluster is a running server with its database.
 type Cluster struct {
 	address  string
+	program  program // the server's
 	server   *daemon
 	postgres *daemon
+	database string // its URL
 }
 
 // Start builds the server when .tools/bin lacks it, makes a database in dir and runs both. The namespace "default" exists
@@ -66,14 +70,16 @@ func Start(ctx context.Context, dir string) (_ *Cluster, err error) {
 		return nil, err
 	}
 	c.postgres = pg.process
+	c.database = (&url.URL{Scheme: "postgres", User: url.UserPassword(file.env["POSTGRES_USER"], file.env["POSTGRES_PWD"]),
+		Host: net.JoinHostPort(loopback, strconv.Itoa(pg.port)), Path: "postgres"}).String()
 	env := file.settings(pg.port)
 	if err := runScript(ctx, file.schemaScript, append(env, "PATH="+bin+":"+os.Getenv("PATH"))); err != nil {
 		return nil, err
 	}
-	if err := c.startServer(ctx, dir, bin, env, file.dynamicConfig); err != nil {
+	if err := c.prepareServer(dir, bin, env, file.dynamicConfig); err != nil {
 		return nil, err
 	}
-	return c, c.registerNamespace(ctx)
+	return c, c.StartServer(ctx)
 }
 
 // Address is the host and port of the API.
@@ -84,7 +90,38 @@ func (c *Cluster) Stop() error {
 	return errors.Join(c.server.stop(), c.postgres.stop())
 }
 
-func (c *Cluster) startServer(ctx context.Context, dir, bin string, env []string, dynamicConfig string) error {
+// KillServer ends the server at once, as a crash does. Its database goes on.
+func (c *Cluster) KillServer() error {
+	err := c.server.cmd.Process.Kill()
+	<-c.server.Ended
+	if err != nil {
+		return fmt.Errorf("kill temporal: %w", err)
+	}
+	return nil
+}
+
+// StartServer starts the server, at the address that it had before if it was killed, and waits until it answers.
+func (c *Cluster) StartServer(ctx context.Context) (err error) {
+	if c.server, err = startProcess(c.program); err != nil {
+		return err
+	}
+	return c.registerNamespace(ctx)
+}
+
+// Bytes is how much the cluster's databases take on disk, indexes and dead rows included.
+func (c *Cluster) Bytes(ctx context.Context) (n int64, err error) {
+	conn, err := pgx.Connect(ctx, c.database)
+	if err != nil {
+		return 0, fmt.Errorf("measure databases: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	if err := conn.QueryRow(ctx, "SELECT sum(pg_database_size(datname))::bigint FROM pg_database WHERE datname LIKE 'temporal%'").Scan(&n); err != nil {
+		return 0, fmt.Errorf("measure databases: %w", err)
+	}
+	return n, nil
+}
+
+func (c *Cluster) prepareServer(dir, bin string, env []string, dynamicConfig string) error {
 	dynamic := filepath.Join(dir, "dynamicconfig.yaml")
 	if err := os.WriteFile(dynamic, []byte(dynamicConfig), 0o600); err != nil {
 		return fmt.Errorf("write dynamic config: %w", err)
@@ -98,14 +135,14 @@ func (c *Cluster) startServer(ctx context.Context, dir, bin string, env []string
 	}
 	env = append(env, "DYNAMIC_CONFIG_FILE_PATH="+dynamic, "BIND_ON_IP="+loopback)
 	c.address = net.JoinHostPort(loopback, strconv.Itoa(ports[0]))
-	c.server, err = startProcess(program{
+	c.program = program{
 		path: filepath.Join(bin, serverTool.name),
 		args: []string{"--allow-no-auth", "start"},
 		env:  env,
 		dir:  dir,
 		log:  filepath.Join(dir, "temporal.log"),
-	})
-	return err
+	}
+	return nil
 }
 
 // portSettings are what would collide with another server on this machine. The first is the API's.

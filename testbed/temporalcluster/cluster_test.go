@@ -83,6 +83,17 @@ func TestStart(t *testing.T) {
 		return err == nil && count.GetCount() == 2
 	}, 60*time.Second, 100*time.Millisecond)
 
+	before, err := c.Bytes(t.Context())
+	require.NoError(t, err)
+	require.Greater(t, before, int64(1<<20))
+	require.NoError(t, c.KillServer())
+	require.NoError(t, c.StartServer(t.Context()))
+	about, err = api.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	require.NoError(t, err, "at the same address, with the same database")
+	run, err = api.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "after", TaskQueue: queue}, "Greet", "again")
+	require.NoError(t, err)
+	require.NoError(t, run.Get(t.Context(), &answer))
+
 	require.NoError(t, c.Stop())
 	require.NoError(t, c.Stop())
 }
