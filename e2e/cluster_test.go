@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,6 +110,41 @@ func TestCluster_LostInMidBackup(t *testing.T) {
 	w.stop()
 	h.tidy()
 	h.noSessions()
+}
+
+// Two nodes on one cluster, one of them without its worker: whoever has the cluster's address sees both, settings file or not.
+func TestCluster_StatusOfAll(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t)
+	join := func() (*host, *worker) {
+		h := newHost(t, sharedNode)
+		h.env = []string{"TEMPORAL_ADDRESS=" + cluster.Address()}
+		return h, h.startWorker()
+	}
+	good, _ := join()
+	bad, w := join()
+	good.backup()
+	w.stop()
+	require.NoError(t, os.Remove(filepath.Join(bad.home, ".canton", "toolkit.conf")))
+
+	var nodes []struct{ Node, Network, Verdict, Worker, Reason string }
+	var r result
+	require.Eventually(t, func() bool { // lists are some time behind
+		r = bad.run("status", "--all", "--json")
+		require.NoError(t, json.Unmarshal([]byte(r.out), &nodes), r.talk)
+		return len(nodes) == 2 && nodes[0].Verdict == "FAILED" && nodes[1].Verdict == "OK"
+	}, 2*patience, time.Second)
+	require.Equal(t, 1, r.code)
+	require.Equal(t, bad.settings["NODE_NAME"], nodes[0].Node)
+	require.Equal(t, "none", nodes[0].Worker)
+	require.Equal(t, good.settings["NODE_NAME"], nodes[1].Node)
+	require.Equal(t, "testnet", nodes[1].Network)
+	r = bad.run("status", "--all")
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, `(?m)^FAILED +`+bad.settings["NODE_NAME"]+` .*no worker polls the queue`, r.out)
+	require.Regexp(t, `(?m)^OK +`+good.settings["NODE_NAME"]+` +testnet +4h0m0s +Completed \d+m ago`, r.out)
+	require.Contains(t, r.out, "2 nodes: 1 OK, 0 WARNING, 1 FAILED")
+	require.Contains(t, r.talk, "a node of the fleet is FAILED")
 }
 
 // attempts is how often the step was begun in the node's newest run.

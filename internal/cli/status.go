@@ -18,7 +18,7 @@ import (
 )
 
 func newStatus(c *command) *cobra.Command {
-	var nagios bool
+	var nagios, all bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show on one screen whether the node could be restored, and to when", Args: cobra.NoArgs,
 		Long: `Show on one screen whether the node could be restored, and to when: newest sets, schedule, recent runs, drill, and what is
@@ -27,6 +27,9 @@ not as it should be with the next command for it. With --json it prints the repo
 With --nagios it prints one line with performance data and exits as Nagios, Icinga and Checkmk expect: 0 OK, 1 WARNING, 2 CRITICAL,
 3 UNKNOWN.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if all {
+				return c.fleet(cmd.Context())
+			}
 			s, err := c.settings()
 			if err != nil {
 				if nagios {
@@ -42,7 +45,9 @@ With --nagios it prints one line with performance data and exits as Nagios, Icin
 			return c.print(r, func(w io.Writer) error { return printStatus(w, r) })
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "show every node of the Temporal namespace, the worst first")
 	cmd.Flags().BoolVar(&nagios, "nagios", false, "one line and an exit code for Nagios, Icinga and Checkmk")
+	cmd.MarkFlagsMutuallyExclusive("all", "nagios")
 	return cmd
 }
 

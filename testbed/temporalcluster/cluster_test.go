@@ -88,7 +88,7 @@ func TestStart(t *testing.T) {
 	require.Greater(t, before, int64(1<<20))
 	require.NoError(t, c.KillServer())
 	require.NoError(t, c.StartServer(t.Context()))
-	about, err = api.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	_, err = api.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
 	require.NoError(t, err, "at the same address, with the same database")
 	run, err = api.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "after", TaskQueue: queue}, "Greet", "again")
 	require.NoError(t, err)
