@@ -3,7 +3,7 @@ GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
 UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
-	./internal/docker ./internal/health ./internal/identities ./internal/keyring ./internal/layers ./internal/metrics ./internal/notify ./internal/panel ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
+	./internal/docker ./internal/fleet ./internal/health ./internal/identities ./internal/keyring ./internal/layers ./internal/metrics ./internal/notify ./internal/panel ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
 	./internal/store ./internal/store/dir ./internal/temporalclient
 
 .PHONY: help
@@ -14,6 +14,14 @@ help: ## List the targets
 build: ## Build bin/canton-backup and bin/canton-backup-worker
 	@$(GO) build -o bin/canton-backup ./starter
 	@$(GO) build -o bin/canton-backup-worker ./worker
+
+.PHONY: install
+install: ## Install or upgrade programs and service: sudo make install OWNER=<user> (PREFIX, DESTDIR)
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" OWNER="$(OWNER)" GO="$(GO)" ./deploy/install.sh install
+
+.PHONY: uninstall
+uninstall: ## Remove programs and service; settings, sets and logs stay
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ./deploy/install.sh uninstall
 
 .PHONY: tools
 tools: ## Install what tests and demo need (Debian packages, a browser, Prometheus, a Docker engine, Compose, two S3 servers, tctl)
