@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"canton-backup/internal/config"
 	"canton-backup/internal/health"
-	"canton-backup/internal/metrics"
 	"canton-backup/internal/panel"
 )
 
@@ -24,10 +22,10 @@ type page struct {
 
 // servePage serves status page and metrics in the background. An address that is taken keeps no backup from being made: it is logged, and tried
 // again until it is free.
-func servePage(s config.Settings, watch *health.Observer, registry *prometheus.Registry, logger *slog.Logger) *page {
+func servePage(s config.Settings, watch *health.Observer, counts http.Handler, logger *slog.Logger) *page {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &page{stop: stop, done: make(chan struct{})}
-	options := panel.Options{Address: s.Health.Address, Logger: logger, Metrics: metrics.Handler(registry),
+	options := panel.Options{Address: s.Health.Address, Logger: logger, Metrics: counts,
 		Report: func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r }} // without one the page says so
 	go func() {
 		defer close(p.done)

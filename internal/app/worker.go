@@ -115,7 +115,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	var counter client.MetricsHandler
 	counter, w.counts = temporalclient.Metrics(registry, logger)
 	if settings.Health.Address != "" && o.Page {
-		w.page = servePage(settings, watch, registry, logger.With("component", "page")) // it tells of a cluster that does not answer, too
+		w.page = servePage(settings, watch, metrics.Handler(registry), logger.With("component", "page")) // it tells of a cluster that does not answer, too
 	}
 	identity := workerIdentity(settings.Node.Name)
 	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger, MetricsHandler: counter}

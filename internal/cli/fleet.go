@@ -64,7 +64,9 @@ func printFleet(w io.Writer, nodes []fleet.Node, now time.Time) error {
 			network = "-"
 		}
 		// A reason may be an error's text: it stays on its line.
-		p.linef("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", n.Verdict, n.Name, network, n.Every, last, next, n.Worker, clip(strings.Join(strings.Fields(n.Reason), " "), 120))
+		why := clip(strings.Join(strings.Fields(n.Reason), " "), 120)
+		line := fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", n.Verdict, n.Name, network, n.Every, last, next, n.Worker, why)
+		p.linef("%s", strings.TrimRight(line, "\t"))
 	}
 	if p.err == nil {
 		p.err = table.Flush()
