@@ -33,7 +33,7 @@ unit: ## Test what needs no servers, in under a minute
 
 .PHONY: test
 test: tools ## Test everything against real components
-	@TEST_REPORT=$(CURDIR)/.tools/report.txt $(GO) test -p 2 -parallel 3 -timeout 45m $$($(GO) list ./... | grep -v /e2e/fleet)
+	@TEST_REPORT=$(CURDIR)/.tools/report.txt $(GO) test -p 2 -parallel 3 -timeout 75m $$($(GO) list ./... | grep -v /e2e/fleet)
 	@$(GO) test ./e2e/fleet # by itself: it takes the machine, and measures
 	@if [ -f .tools/report.txt ]; then cat .tools/report.txt; fi
 
@@ -54,6 +54,11 @@ lint: ## Formatting, vet, staticcheck, workflow determinism, layers
 .PHONY: docs
 docs: ## Write the pages that are made from the code
 	@UPDATE_DOCS=1 $(GO) test -count=1 -run TestDocs ./internal/config ./internal/cli ./activities ./internal/restore ./internal/metrics ./internal/health
+
+.PHONY: screenshots
+screenshots: tools ## Take the pictures of the manual anew, from a real node
+	@TEST_ARTEFACTS=$(CURDIR)/.tools/artefacts $(GO) test -count=1 -run TestPage_Pictures ./e2e
+	@cp .tools/artefacts/status.png .tools/artefacts/run.png .tools/artefacts/run-details.png docs/img/
 
 .PHONY: demo
 demo: tools ## Bring up a node's double, an S3 server and the worker, and back up
