@@ -257,6 +257,24 @@ func TestFaults(t *testing.T) {
 		require.Contains(t, h.telegram.messages()[0], "Last good set:</b> 20", "the alert names the set from before")
 	})
 
+	t.Run("a reversed pair is one alert, and is over with the next proven set", func(t *testing.T) {
+		h := newHost(t, node)
+		h.set("NOTIFY_ON", "failure,recovery", "VALIDATOR_DB", "ahead") // made by a row above
+		for range 2 {
+			r := h.run("backup")
+			require.Equal(t, 1, r.code, r.talk)
+		}
+		require.Len(t, h.telegram.messages(), 1)
+		require.Contains(t, h.telegram.messages()[0], activities.PairBroken)
+		require.Empty(t, h.list(), "no set was made of it")
+		h.set("VALIDATOR_DB", "")
+		for range 2 {
+			h.backup()
+		}
+		require.Len(t, h.telegram.messages(), 2)
+		require.Contains(t, h.telegram.messages()[1], "Backup works again")
+	})
+
 	t.Run("a stopped participant is no fault", func(t *testing.T) {
 		h := newHost(t, node)
 		require.NoError(t, node.StopService(t.Context(), "participant"))
