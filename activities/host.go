@@ -12,6 +12,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/deadline"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/health"
 	"canton-backup/internal/keyring"
@@ -42,10 +43,14 @@ type Host struct {
 	Keys         *keyring.Ring // private keys that operators lent to this process; nil where there is no worker
 	// Health reports on the node, with every target looked at anew; nil where there is no worker.
 	Health func(ctx context.Context) health.Report
+	// Watchdog says why nobody looks between the runs, empty when somebody does; nil where there is no worker.
+	Watchdog func(ctx context.Context) string
 	// Running describes the open workflow of that id, nil when there is none.
 	Running func(ctx context.Context, id string) (*Run, error)
 
 	memory notify.Memory // for an alert ledger that cannot be written
+
+	reading deadline.Guard // of the settings
 }
 
 // Run is an open workflow.
@@ -54,7 +59,26 @@ type Run struct {
 	Since time.Time
 }
 
-func (h *Host) settings() (config.Settings, error) { return config.Load(h.SettingsFile) }
+// settingsLimit is for a home on a disk that does not answer: each step that waits for it would keep one of the worker's places for ever.
+const settingsLimit = 30 * time.Second
+
+// settings reads the settings afresh.
+func (h *Host) settings() (config.Settings, error) {
+	type loaded struct {
+		settings config.Settings
+		err      error
+	}
+	found := make(chan loaded, 1)
+	err := h.reading.Do(settingsLimit, func() {
+		s, err := config.Load(h.SettingsFile)
+		found <- loaded{s, err}
+	})
+	if err != nil {
+		return config.Settings{}, fmt.Errorf("read settings %s: %w", h.SettingsFile, err)
+	}
+	l := <-found
+	return l.settings, l.err
+}
 
 func owner(s config.Settings) catalog.Owner {
 	return catalog.Owner{Node: s.Node.Name, Network: s.Node.Network}

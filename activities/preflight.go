@@ -79,6 +79,11 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	if err := n.encrypts(settings, &plan); err != nil {
 		return Plan{}, err
 	}
+	if n.Watchdog != nil {
+		if why := n.Watchdog(ctx); why != "" {
+			plan.Alerts = append(plan.Alerts, "WatchdogOff: between the runs nobody looks: "+why)
+		}
+	}
 	if err := n.inspect(ctx, settings, at, &plan); err != nil {
 		return Plan{}, err
 	}

@@ -45,10 +45,17 @@ func (w *Watches) tellOf(ctx context.Context, report health.Report) Watched {
 	settings, _ := w.settings() // what is wrong with them, the report says
 	alerts := &Alerts{w.Host}
 	watched := Watched{Verdict: report.Verdict}
-	var still []string
 	for _, p := range report.Problems {
 		watched.Problems = append(watched.Problems, p.Key())
-		still = append(still, watchScope+p.Key())
+	}
+	var remembered, still []string
+	for _, told := range report.Alerts {
+		if key, ours := strings.CutPrefix(told.Key, watchScope); ours {
+			remembered = append(remembered, key)
+		}
+	}
+	for _, key := range report.Lasting(remembered) {
+		still = append(still, watchScope+key)
 	}
 	var undelivered []error
 	for _, p := range report.ToTell() {

@@ -56,7 +56,7 @@ func TestWatch(t *testing.T) {
 		return watched
 	}
 	standing := func(codes ...string) {
-		report = health.Report{Node: "n", At: now, Verdict: health.OK, FreshS: 6 * 3600}
+		report = health.Report{Node: "n", At: now, Verdict: health.OK, FreshS: 6 * 3600, Schedule: &health.Schedule{}}
 		for _, code := range codes {
 			kind, known := health.KindOf(code)
 			require.True(t, known)

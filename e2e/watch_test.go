@@ -76,6 +76,19 @@ func TestWatchdog(t *testing.T) {
 	// The only sets were made long before: what a worker that was stopped for a day, or a clock that jumped, leaves.
 	fault("too old", "set-too-old", "docs/runbooks/backup-old.md",
 		func() { h.backdate(7 * time.Hour) }, func() { h.backup() })
+
+	// Who watches the watchdog: the next backup.
+	watch := c.ScheduleClient().GetHandle(t.Context(), workflows.WatchScheduleID(h.settings["NODE_NAME"]))
+	require.NoError(t, watch.Pause(t.Context(), client.SchedulePauseOptions{Note: "by hand"}))
+	for range 2 {
+		h.backup()
+	}
+	messages := h.telegram.messages()
+	require.Len(t, messages, told+1)
+	require.Contains(t, messages[told], "WatchdogOff")
+	require.NoError(t, watch.Unpause(t.Context(), client.ScheduleUnpauseOptions{}))
+	h.backup()
+	require.Len(t, h.telegram.messages(), told+2)
 }
 
 // backdate makes the sets of this host and of the SSH target so much older, as if the host had been off since.

@@ -96,12 +96,9 @@ func sources(settingsFile string, ask func(context.Context, config.Settings) hea
 			}
 			return keys, nil
 		},
-		Alerts: func(s config.Settings) []health.Told {
-			told, err := notify.Ledger{File: activities.AlertsFile(s)}.Causes()
-			if err != nil { // the next alert begins it anew, and says so
-				return nil
-			}
-			return told
+		Alerts: func(s config.Settings) (told []health.Told, unalerted bool) {
+			told, _ = notify.Ledger{File: activities.AlertsFile(s)}.Causes() // one that cannot be read is begun anew by the next alert, which says so
+			return told, len(Channels(s)) == 0
 		},
 	}
 }
@@ -142,16 +139,21 @@ func askTemporal(ctx context.Context, c client.Client, s config.Settings, here b
 	for _, e := range backups {
 		t.Runs = append(t.Runs, run(e, ui))
 	}
-	if ui == "" {
-		return t
+	if t.Watch, err = ShowSchedule(ctx, c, workflows.WatchScheduleID(node)); err != nil {
+		return fail(err)
 	}
-	t.RunsURL = ui + "/workflows?query=" + url.QueryEscape(fmt.Sprintf("`TaskQueue`=%q", workflows.Queue(node)))
+	if ui != "" {
+		t.RunsURL = ui + "/workflows?query=" + url.QueryEscape(fmt.Sprintf("`TaskQueue`=%q", workflows.Queue(node)))
+	}
 	bodies, err := list(ctx, c, "BackupNode", node, runsNamed)
 	if err != nil {
 		return fail(err)
 	}
 	for _, e := range bodies { // newest first: of two runs of one second, the newer made the set
 		r := run(e, ui)
+		if t.LastRun == nil && r.Closed != nil {
+			t.LastRun = &r
+		}
 		if r.Set == "" {
 			continue
 		}
@@ -165,6 +167,20 @@ func askTemporal(ctx context.Context, c client.Client, s config.Settings, here b
 		}
 	}
 	return t
+}
+
+// watchdogOff says why nobody looks between the runs, empty when somebody does or that cannot be found out. A run tells it, for the watchdog cannot.
+func watchdogOff(ctx context.Context, c client.Client, node string, looked time.Time) string {
+	schedule, err := ShowSchedule(ctx, c, workflows.WatchScheduleID(node))
+	if err != nil {
+		return ""
+	}
+	for _, p := range health.Judge(health.Report{At: time.Now(), Worker: health.Running, Schedule: &health.Schedule{}, Watch: schedule, WatchedAt: looked}).Problems {
+		if p.Code == "watchdog-off" {
+			return p.Detail + "; " + p.Next
+		}
+	}
+	return ""
 }
 
 // uiAddress is where the namespace is in the Temporal UI, empty when that is not known.

@@ -37,7 +37,7 @@ var ErrWorkerRuns = errors.New("a worker of this node runs already")
 const (
 	dialLimit  = 30 * time.Second
 	stopLimit  = 30 * time.Second
-	atOneTime  = 4               // activities; a node's body has one, and one upload for each target
+	atOneTime  = 8               // activities; a node's body has one, or one upload for each target; the watchdog, pings and alerts go on beside it
 	beatAtMost = 2 * time.Second // between heartbeats that are really sent: the progress that people see
 )
 
@@ -137,7 +137,12 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	host := newHost(o.SettingsFile, Program(), w.docker)
 	host.Keys = ring
 	connected.Store(&w.Client)
-	host.Health = watch.Fresh
+	host.Health = watch.Watch
+	if o.Page { // else the run takes place in a command, and there may never have been a worker
+		host.Watchdog = func(ctx context.Context) string {
+			return watchdogOff(ctx, w.Client, settings.Node.Name, watch.Watched())
+		}
+	}
 	host.Running = func(ctx context.Context, id string) (*activities.Run, error) { return running(ctx, w.Client, id) }
 	if err := temporalclient.EnsureSearchAttributes(ctx, w.Client, Namespace()); err != nil {
 		logger.Warn(err.Error())

@@ -12,16 +12,19 @@ import (
 
 // Facts are what a report is made from.
 type Facts struct {
-	Now      time.Time
-	Settings config.Settings
-	Program  string  // name and version
-	Shelves  []Shelf // this host first
-	Drill    *Drill
-	Disk     *Disk
-	Keys     []Key
-	KeyError string
-	Temporal Temporal
-	Alerts   []Told
+	Now           time.Time
+	Settings      config.Settings
+	Program       string  // name and version
+	Shelves       []Shelf // this host first
+	Drill         *Drill
+	Disk          *Disk
+	Keys          []Key
+	KeyError      string
+	Temporal      Temporal
+	Alerts        []Told
+	Unalerted     bool      // there is no channel to tell anything
+	SettingsError string    // why the settings cannot be read; of the rest little is known then
+	Watched       time.Time // when the watchdog looked last
 }
 
 // Temporal is what the node's Temporal knows. Everything but Worker is empty when it does not answer.
@@ -31,6 +34,8 @@ type Temporal struct {
 	Schedule *Schedule
 	Drills   *Schedule
 	Runs     []Run             // backups, newest first
+	Watch    *Schedule         // of the watchdog
+	LastRun  *Run              // newest backup that ended and had the node to itself
 	Bodies   map[string]string // set id -> address of the run that made it in the Temporal UI
 	RunsURL  string
 }
@@ -41,7 +46,8 @@ func Make(f Facts) Report {
 	r := Report{Format: 1, At: f.Now.UTC(), Node: s.Node.Name, Network: s.Node.Network, Program: f.Program,
 		EveryS: int64(s.Every.Seconds()), FreshS: int64(Fresh(s.Every).Seconds()), DrillS: int64(s.Drill.Seconds()),
 		Drill: f.Drill, Disk: f.Disk, Keys: f.Keys, KeyError: f.KeyError, Alerts: f.Alerts,
-		Worker: f.Temporal.Worker, Running: f.Temporal.Running, Schedule: f.Temporal.Schedule, Drills: f.Temporal.Drills, Runs: f.Temporal.Runs, RunsURL: f.Temporal.RunsURL}
+		Worker: f.Temporal.Worker, Running: f.Temporal.Running, Schedule: f.Temporal.Schedule, Drills: f.Temporal.Drills, Runs: f.Temporal.Runs, RunsURL: f.Temporal.RunsURL,
+		SettingsError: f.SettingsError, Unalerted: f.Unalerted, Watch: f.Temporal.Watch, WatchedAt: f.Watched.UTC(), LastRun: f.Temporal.LastRun}
 	for _, shelf := range f.Shelves {
 		r.Places = append(r.Places, shelf.place(f.Now))
 	}

@@ -1,24 +1,24 @@
 package health
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/deadline"
 )
 
 const (
-	hostLimit   = 3 * time.Second  // for a look at this host: a hung disk must not hang whoever asks
-	targetLimit = 2 * time.Minute  // for a look at a target
-	targetsKeep = 15 * time.Minute // for which a look at the targets is believed; the watchdog looks that often
-	reportKeep  = 5 * time.Second  // for which a report is believed: several may ask at once
+	hostLimit    = 3 * time.Second  // for a look at this host: a hung disk must not hang whoever asks
+	hostPatience = time.Minute      // for one that the watchdog takes: a busy disk is not a dead one
+	targetLimit  = 2 * time.Minute  // for a look at a target
+	targetsKeep  = 15 * time.Minute // for which a look at the targets is believed; the watchdog looks that often
+	reportKeep   = 5 * time.Second  // for which a report is believed: several may ask at once
 )
 
 // Sources are where the facts come from.
@@ -31,7 +31,8 @@ type Sources struct {
 	Disk     func(context.Context, config.Settings, catalog.Listing) *Disk
 	Keys     func(config.Settings) ([]Key, error)
 	Temporal func(context.Context, config.Settings) Temporal
-	Alerts   func(config.Settings) []Told
+	// Alerts is what the operator was told and is not over, and whether there is no channel to tell anything.
+	Alerts func(config.Settings) (told []Told, unalerted bool)
 }
 
 // Observer makes reports, for any number of askers at a time. Targets cost time and money to list, so that it remembers what it saw there:
@@ -39,49 +40,57 @@ type Sources struct {
 type Observer struct {
 	from Sources
 
-	mu      sync.Mutex
-	shelves map[string]Shelf // of the targets, as last seen
-	pending map[string]chan struct{}
-	begun   map[string]time.Time // when the last look at a target began
-	owner   catalog.Owner        // as this host's sets told it last
-	seenFor backupset.ID         // newest local set when the targets were last looked at
-	report  Report               // the last one, zero when it is not to be believed any more
-	making  *making
-	host    chan struct{} // closed when the look at this host that takes too long ends
+	mu       sync.Mutex
+	shelves  map[string]Shelf // of the targets, as last seen
+	pending  map[string]chan struct{}
+	begun    map[string]time.Time // when the last look at a target began
+	seenFor  backupset.ID         // newest local set when the targets were last looked at
+	last     Report               // made last, zero before the first
+	believed bool                 // last is of now, or of shortly ago
+	making   *making
+	seen     here      // on this host, when its disk answered last
+	watched  time.Time // see Watched
+
+	disk deadline.Guard
 }
 
 // NewObserver returns an observer that has seen nothing yet.
 func NewObserver(from Sources) *Observer {
-	return &Observer{from: from, shelves: map[string]Shelf{}, pending: map[string]chan struct{}{}, begun: map[string]time.Time{}}
+	return &Observer{from: from, watched: from.Now(), shelves: map[string]Shelf{}, pending: map[string]chan struct{}{}, begun: map[string]time.Time{}}
 }
 
 // Report returns what is known now. It looks at this host and asks Temporal; targets it shows as they were last seen, and has them looked
 // at again when that was long ago or a set was made since. One report is made for all who ask at the same time, and whoever hangs up
-// disturbs no other. The error is the context's.
+// disturbs no other. When it takes too long for ctx, the report made last comes back, whose time says of when it is. The error is the context's,
+// before the first.
 func (o *Observer) Report(ctx context.Context) (Report, error) {
 	o.mu.Lock()
-	if age := o.from.Now().Sub(o.report.At); age >= 0 && age < reportKeep {
+	if age := o.from.Now().Sub(o.last.At); o.believed && age >= 0 && age < reportKeep {
 		defer o.mu.Unlock()
-		return o.report, nil
+		return o.last, nil
 	}
 	m := o.making
 	if m == nil {
 		m = &making{done: make(chan struct{})}
 		o.making = m
 		go func() {
-			m.report = o.look(context.WithoutCancel(ctx), false)
+			m.report = o.look(context.WithoutCancel(ctx), hostLimit, false)
 			o.mu.Lock()
-			o.report, o.making = m.report, nil
+			o.last, o.believed, o.making = m.report, true, nil
 			o.mu.Unlock()
 			close(m.done)
 		}()
 	}
+	last := o.last
 	o.mu.Unlock()
 	select {
 	case <-m.done:
 		return m.report, nil
 	case <-ctx.Done():
-		return Report{}, fmt.Errorf("report on the node: %w", ctx.Err())
+		if last.At.IsZero() {
+			return Report{}, fmt.Errorf("report on the node: %w", ctx.Err())
+		}
+		return last, nil
 	}
 }
 
@@ -92,23 +101,33 @@ type making struct {
 }
 
 // Fresh is a report for which every target was looked at anew. It ends when the slowest has answered, or its time is over.
-func (o *Observer) Fresh(ctx context.Context) Report { return o.look(ctx, true) }
+func (o *Observer) Fresh(ctx context.Context) Report { return o.look(ctx, hostPatience, true) }
 
-func (o *Observer) look(ctx context.Context, targets bool) Report {
+// Watch is Fresh for the watchdog. When it looked last is in every report.
+func (o *Observer) Watch(ctx context.Context) Report {
 	now := o.from.Now()
-	f := Facts{Now: now, Program: o.from.Program}
-	s, err := o.from.Settings()
-	f.Settings = s
-	if err != nil {
-		f.Shelves = []Shelf{{Store: Store{Name: Local}, Err: err, SeenAt: now}}
-		f.Temporal = o.from.Temporal(ctx, s)
-		f.Alerts = o.from.Alerts(s)
-		return Make(f)
+	o.mu.Lock()
+	o.watched = now
+	o.mu.Unlock()
+	return o.Fresh(ctx)
+}
+
+// Watched is when the watchdog looked last; before it did, when the observer began.
+func (o *Observer) Watched() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.watched
+}
+
+func (o *Observer) look(ctx context.Context, limit time.Duration, targets bool) Report {
+	seen := o.lookHere(ctx, limit)
+	f := Facts{Program: o.from.Program, Settings: seen.settings, Shelves: []Shelf{seen.shelf}, Drill: seen.drill, Disk: seen.disk, Keys: seen.keys, KeyError: seen.keyError,
+		Alerts: seen.alerts, Unalerted: seen.unalerted, Watched: o.Watched()}
+	if seen.settingsErr != nil {
+		f.SettingsError = seen.settingsErr.Error()
 	}
-	seen := o.lookHere(ctx, s)
-	f.Shelves, f.Drill, f.Disk, f.Keys, f.KeyError, f.Alerts = []Shelf{seen.shelf}, seen.drill, seen.disk, seen.keys, seen.keyError, seen.alerts
-	f.Temporal = o.from.Temporal(ctx, s)
-	for _, wait := range o.lookThere(ctx, s, seen, targets, f.Temporal.Running != nil) {
+	f.Temporal = o.from.Temporal(ctx, f.Settings)
+	for _, wait := range o.lookThere(ctx, seen, targets, f.Temporal.Running != nil) {
 		select {
 		case <-wait:
 		case <-ctx.Done():
@@ -121,61 +140,49 @@ func (o *Observer) look(ctx context.Context, targets bool) Report {
 
 // here is what one look at this host found.
 type here struct {
-	shelf    Shelf
-	targets  []Store
-	errs     map[string]error // of targets that cannot be opened
-	owner    catalog.Owner
-	drill    *Drill
-	disk     *Disk
-	keys     []Key
-	keyError string
-	alerts   []Told
+	settings    config.Settings
+	settingsErr error
+	shelf       Shelf
+	targets     []Store
+	errs        map[string]error // of targets that cannot be opened
+	owner       catalog.Owner
+	drill       *Drill
+	disk        *Disk
+	keys        []Key
+	keyError    string
+	alerts      []Told
+	unalerted   bool
 }
 
-var errHung = errors.New("the disk does not answer")
-
-// lookHere reads everything that lies on this host's disk. A call to a dead disk never returns, so it is left behind, one at most.
-func (o *Observer) lookHere(ctx context.Context, s config.Settings) here {
-	hung := func() here {
-		o.mu.Lock()
-		owner := o.owner
-		o.mu.Unlock()
-		return here{owner: owner, shelf: Shelf{Store: Store{Name: Local}, SeenAt: o.from.Now(), Err: fmt.Errorf("list sets in %s: %w for %s", s.BackupDir, errHung, hostLimit)}, targets: o.known()}
-	}
-	o.mu.Lock()
-	left := o.host
-	o.mu.Unlock()
-	if left != nil {
-		select {
-		case <-left:
-		case <-time.After(hostLimit):
-			return hung()
-		}
-	}
-	found, done := make(chan here, 1), make(chan struct{})
-	o.mu.Lock()
-	o.host = done
-	o.mu.Unlock()
-	go func() {
-		defer close(done)
+// lookHere reads everything that lies on this host's disk, settings included. A call to a dead disk never returns, so it is left behind; what was
+// known before then stands in for what cannot be read.
+func (o *Observer) lookHere(ctx context.Context, limit time.Duration) here {
+	found := make(chan here, 1)
+	err := o.disk.Do(limit, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), targetLimit)
 		defer cancel()
-		found <- o.readHost(ctx, s)
-	}()
-	select {
-	case h := <-found:
-		o.mu.Lock()
-		o.owner = h.owner
-		o.mu.Unlock()
-		return h
-	case <-time.After(hostLimit):
-		return hung()
+		found <- o.readHost(ctx)
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		o.seen = <-found
+		return o.seen
 	}
+	h := here{settings: o.seen.settings, targets: o.seen.targets, errs: o.seen.errs, owner: o.seen.owner, keys: o.seen.keys, alerts: o.seen.alerts, unalerted: o.seen.unalerted}
+	h.shelf = Shelf{Store: Store{Name: Local}, SeenAt: o.from.Now(), Err: fmt.Errorf("read the disk of %s: %w, for %s", cmp.Or(h.settings.BackupDir, "BACKUP_DIR"), err, limit)}
+	return h
 }
 
-func (o *Observer) readHost(ctx context.Context, s config.Settings) here {
+func (o *Observer) readHost(ctx context.Context) here {
 	now := o.from.Now()
-	h := here{owner: catalog.Owner{Node: s.Node.Name, Network: s.Node.Network}, errs: map[string]error{}}
+	s, err := o.from.Settings()
+	h := here{settings: s, settingsErr: err, owner: catalog.Owner{Node: s.Node.Name, Network: s.Node.Network}, errs: map[string]error{}}
+	h.alerts, h.unalerted = o.from.Alerts(s)
+	if err != nil {
+		h.shelf = Shelf{Store: Store{Name: Local}}
+		return h
+	}
 	stores, errs := o.from.Stores(s)
 	for i, one := range stores {
 		switch {
@@ -200,12 +207,11 @@ func (o *Observer) readHost(ctx context.Context, s config.Settings) here {
 	if err != nil {
 		h.keyError = err.Error()
 	}
-	h.alerts = o.from.Alerts(s)
 	return h
 }
 
 // lookThere begins looks at the targets that are due, and returns what to wait for: all of them when the report shall be fresh, else none.
-func (o *Observer) lookThere(ctx context.Context, s config.Settings, h here, fresh, busy bool) []chan struct{} {
+func (o *Observer) lookThere(ctx context.Context, h here, fresh, busy bool) []chan struct{} {
 	newest, _ := newest([]Shelf{h.shelf}, o.from.Now())
 	now := o.from.Now()
 	o.mu.Lock()
@@ -242,21 +248,9 @@ func (o *Observer) lookAt(ctx context.Context, target Store, h here, done chan s
 	o.mu.Lock()
 	o.shelves[target.Name] = shelf
 	delete(o.pending, target.Name)
-	o.report = Report{} // what was told of the target is over
+	o.believed = false // what was told of the target is over
 	o.mu.Unlock()
 	close(done)
-}
-
-// known are the targets that were seen before: whoever cannot read this host still tells of them.
-func (o *Observer) known() []Store {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var all []Store
-	for _, shelf := range o.shelves {
-		all = append(all, shelf.Store)
-	}
-	slices.SortFunc(all, func(a, b Store) int { return strings.Compare(a.Name, b.Name) })
-	return all
 }
 
 func (o *Observer) remembered(targets []Store) []Shelf {

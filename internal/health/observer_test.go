@@ -89,6 +89,8 @@ type watched struct {
 	clock         atomic.Int64 // nanoseconds after now
 	t             *testing.T
 	running       atomic.Bool
+	broken        atomic.Bool  // its settings
+	mute          atomic.Bool  // Temporal does not answer
 	asked         atomic.Int32 // of Temporal
 }
 
@@ -107,7 +109,12 @@ func newWatched(t *testing.T) *watched {
 	settings := config.Settings{Node: config.Node{Name: "node-1", Network: "testnet"}, Targets: []config.Kind{config.Rsync}, Every: 4 * time.Hour, Identities: config.Identities{Off: true}}
 	w.Observer = health.NewObserver(health.Sources{
 		Program: "test", Now: func() time.Time { return now.Add(time.Duration(w.clock.Load())) },
-		Settings: func() (config.Settings, error) { return settings, nil },
+		Settings: func() (config.Settings, error) {
+			if w.broken.Load() {
+				return config.Settings{Node: settings.Node}, errors.New("KEEP_LAST=0")
+			}
+			return settings, nil
+		},
 		Stores: func(config.Settings) ([]health.Store, []error) {
 			return []health.Store{{Name: health.Local, Store: w.local}, {Name: "rsync", Store: w.target}}, []error{nil, nil}
 		},
@@ -115,13 +122,16 @@ func newWatched(t *testing.T) *watched {
 		Keys: func(config.Settings) ([]health.Key, error) { return nil, nil },
 		Temporal: func(context.Context, config.Settings) health.Temporal {
 			w.asked.Add(1)
+			for w.mute.Load() {
+				time.Sleep(time.Millisecond)
+			}
 			t := health.Temporal{Worker: health.Running}
 			if w.running.Load() {
 				t.Running = &health.Run{Type: "BackupNode", Started: now}
 			}
 			return t
 		},
-		Alerts: func(config.Settings) []health.Told { return nil },
+		Alerts: func(config.Settings) ([]health.Told, bool) { return nil, false },
 	})
 	return w
 }
@@ -241,6 +251,42 @@ func TestObserver_TargetFails(t *testing.T) {
 	require.Equal(t, "place-unreadable/rsync", r.Problems[0].Key())
 	w.target.set(nil, id(time.Hour))
 	require.Empty(t, w.Fresh(t.Context()).Problems)
+}
+
+// Broken settings are told as what they are; of targets and sets nothing is known then.
+func TestObserver_BrokenSettings(t *testing.T) {
+	w := newWatched(t)
+	w.local.set(nil, id(time.Hour))
+	w.target.set(nil, id(time.Hour))
+	require.Empty(t, w.Fresh(t.Context()).Problems)
+	w.broken.Store(true)
+	r := w.Fresh(t.Context())
+	require.Len(t, r.Problems, 1)
+	require.Equal(t, "settings-invalid", r.Problems[0].Key())
+}
+
+// A look that hangs for longer than an asker waits: he gets the last report, whose time says of when it is.
+func TestObserver_LookHangs(t *testing.T) {
+	w := newWatched(t)
+	w.local.set(nil, id(time.Hour))
+	before := w.report()
+	w.advance(time.Hour)
+	w.mute.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r, err := w.Report(ctx)
+	require.NoError(t, err)
+	require.Equal(t, before.At, r.At)
+	w.mute.Store(false)
+}
+
+func TestObserver_TellsWhenTheWatchdogLooked(t *testing.T) {
+	w := newWatched(t)
+	w.advance(time.Hour)
+	require.Equal(t, now, w.Watched(), "it has had no time yet")
+	w.Watch(t.Context())
+	w.advance(time.Minute)
+	require.Equal(t, now.Add(time.Hour), w.report().WatchedAt)
 }
 
 // A restart must not cry wolf before the targets have answered.

@@ -32,7 +32,9 @@ func sound() health.Report {
 		Identity: &health.Identity{Set: id(time.Hour), State: "OK", TakenAt: ago(time.Hour)},
 		Keys:     []health.Key{{Fingerprint: "age1x"}, {Fingerprint: "ABCD", Expires: ago(-90 * 24 * time.Hour)}},
 		Schedule: &health.Schedule{ID: "backup-node-1", Every: 4 * time.Hour, Next: []time.Time{now.Add(3 * time.Hour)}},
-		Runs:     []health.Run{{ID: "backup-node-1-x", Started: now.Add(-time.Hour), Closed: ago(50 * time.Minute), Status: "Completed"}},
+		Drills:   &health.Schedule{ID: "drill-node-1"}, Watch: &health.Schedule{ID: "watch-node-1"}, WatchedAt: now.Add(-20 * time.Minute),
+		LastRun: &health.Run{ID: "node/node-1", Started: now.Add(-time.Hour), Closed: ago(50 * time.Minute), Status: "Completed"},
+		Runs:    []health.Run{{ID: "backup-node-1-x", Started: now.Add(-time.Hour), Closed: ago(50 * time.Minute), Status: "Completed"}},
 	}
 }
 
@@ -68,11 +70,22 @@ func TestJudge(t *testing.T) {
 		{"room for three", func(r *health.Report) { r.Disk.Free = 8<<30 + 3<<30 }, nil, health.OK},
 		{"a key cannot be used", func(r *health.Report) { r.KeyError = "expired" }, []string{"key-unusable"}, health.Failed},
 		{"a key expires", func(r *health.Report) { r.Keys[1].Expires = ago(-29 * 24 * time.Hour) }, []string{"key-expires/ABCD"}, health.Warning},
-		{"the last run failed", func(r *health.Report) { r.Runs[0].Status = "Failed" }, []string{"last-run-failed"}, health.Failed},
-		{"one runs, the last one that ended failed", func(r *health.Report) {
-			r.Runs = []health.Run{{Status: "Running", Started: now}, {Status: "TimedOut", Closed: ago(time.Hour)}}
-		}, []string{"last-run-failed"}, health.Failed},
-		{"the last run was cancelled", func(r *health.Report) { r.Runs[0].Status = "Canceled" }, nil, health.OK},
+		{"the last run failed", func(r *health.Report) { r.LastRun.Status = "Failed" }, []string{"last-run-failed"}, health.Failed},
+		{"the last run was terminated", func(r *health.Report) { r.LastRun.Status = "Terminated" }, []string{"last-run-failed"}, health.Failed},
+		{"the last run was cancelled", func(r *health.Report) { r.LastRun.Status = "Canceled" }, nil, health.OK},
+		{"one that found the node busy is no failure", func(r *health.Report) { r.Runs[0].Status = "Failed" }, nil, health.OK},
+		{"the settings are broken, and the rest is not known", func(r *health.Report) {
+			r.SettingsError, r.LastGood, r.Schedule = "KEEP_LAST=0", nil, &health.Schedule{Missing: true}
+			r.Places = []health.Place{{Name: "local"}}
+		}, []string{"settings-invalid"}, health.Failed},
+		{"the clock was set back", func(r *health.Report) { r.Schedule.Next = []time.Time{now.Add(9 * time.Hour)} }, []string{"next-run-far"}, health.Failed},
+		{"the watchdog was deleted", func(r *health.Report) { r.Watch = &health.Schedule{Missing: true} }, []string{"watchdog-off"}, health.Failed},
+		{"the watchdog is paused", func(r *health.Report) { r.Watch.Paused = true }, []string{"watchdog-off"}, health.Failed},
+		{"the watchdog does not look", func(r *health.Report) { r.WatchedAt = now.Add(-61 * time.Minute) }, []string{"watchdog-off"}, health.Failed},
+		{"drills are paused", func(r *health.Report) { r.Drills.Paused = true }, []string{"drill-due"}, health.Warning},
+		{"the schedule of drills was deleted", func(r *health.Report) { r.Drills.Missing = true }, []string{"drill-due"}, health.Warning},
+		{"a run is at work on a full disk", func(r *health.Report) { r.Disk.Free, r.Running = 8<<30, &health.Run{Type: "BackupNode", Started: now} }, nil, health.OK},
+		{"there is no channel", func(r *health.Report) { r.Unalerted = true }, []string{"no-alert-channel"}, health.Warning},
 		{"a run hangs", func(r *health.Report) { r.Running = &health.Run{Type: "Restore", Started: now.Add(-8 * time.Hour)} }, []string{"run-too-long"}, health.Warning},
 		{"the pair is not proven", func(r *health.Report) { r.Sets[0].Verdict = backupset.Unknown }, []string{"pair-unproven"}, health.Warning},
 		{"the participant stands still", func(r *health.Report) { r.Sets[0].RecordTime = ago(8 * time.Hour) }, []string{"record-time"}, health.Warning},
@@ -113,7 +126,7 @@ func TestJudge(t *testing.T) {
 func TestToTell(t *testing.T) {
 	keys := func(r health.Report, causes ...string) []string {
 		for _, key := range causes {
-			r.Alerts = append(r.Alerts, health.Told{Key: key, Last: now.Add(-time.Hour)})
+			r.Alerts = append(r.Alerts, health.Told{Key: key, Last: now.Add(-time.Hour), Delivered: true})
 		}
 		var keys []string
 		for _, p := range health.Judge(r).ToTell() {
@@ -129,13 +142,49 @@ func TestToTell(t *testing.T) {
 	r.Schedule.Paused = false
 	require.Empty(t, keys(r, "Backup/DumpValidator/PostgresUnavailable"), "the run has told why there is no new set")
 	stale := r
-	stale.Alerts = []health.Told{{Key: "Backup/DumpValidator/PostgresUnavailable", Last: now.Add(-7 * time.Hour)}}
-	require.Equal(t, []string{"set-too-old"}, keys(stale), "no run tells it any more, so somebody must")
+	for why, cause := range map[string]health.Told{
+		"no run tells it any more, so somebody must": {Last: now.Add(-7 * time.Hour), Delivered: true},
+		"a clock that was wrong left it":             {Last: now.AddDate(1, 0, 0), Delivered: true},
+		"nobody heard of it, so it explains nothing": {Last: now.Add(-time.Hour)},
+	} {
+		cause.Key = "Backup/DumpValidator/PostgresUnavailable"
+		stale.Alerts = []health.Told{cause}
+		require.Equal(t, []string{"set-too-old"}, keys(stale), why)
+	}
 	r.Places[1].Error = "refused"
 	require.Equal(t, []string{"place-unreadable/rsync"}, keys(r, "Backup/DumpValidator/PostgresUnavailable"), "a target is another matter")
 	require.Empty(t, keys(r, "Backup/Upload/AuthDenied"))
+	r.Places = append(r.Places, health.Place{Name: "s3", SeenAt: now})
+	require.Equal(t, []string{"place-unreadable/rsync"}, keys(r, "Backup/Upload/s3 AuthDenied"), "another target's trouble explains nothing")
+	require.Empty(t, keys(r, "Backup/Upload/rsync AuthDenied"))
+	r.Places[0].Error = "disk error"
+	require.Equal(t, []string{"place-unreadable/local"}, keys(r, "Backup/Upload/rsync AuthDenied"))
+	r.Places[0].Error = ""
 	r.Drill.Verdict = backupset.Fail
 	require.NotContains(t, keys(r), "drill-failed", "the drill has told it")
+}
+
+// What cannot be seen is not over.
+func TestLasting(t *testing.T) {
+	remembered := []string{"schedule-paused", "set-damaged/rsync", "off-host-too-old", "disk-low", "place-unreadable/rsync", "gone-kind"}
+	require.Empty(t, health.Judge(sound()).Lasting(remembered), "all is seen, and well")
+	for name, c := range map[string]struct {
+		change func(*health.Report)
+		want   []string
+	}{
+		"Temporal does not answer": {func(r *health.Report) { r.Worker, r.Schedule = "no answer", nil }, []string{"no-worker", "schedule-paused"}},
+		"a target is away":         {func(r *health.Report) { r.Places[1].Error = "no route" }, []string{"place-unreadable/rsync", "set-damaged/rsync", "off-host-too-old"}},
+		"a run is at work":         {func(r *health.Report) { r.Running = &health.Run{Type: "BackupNode", Started: now} }, []string{"disk-low"}},
+		"the settings are broken": {func(r *health.Report) {
+			r.SettingsError, r.Places = "bad", []health.Place{{Name: "local"}}
+			r.Disk = nil
+		},
+			[]string{"settings-invalid", "schedule-paused", "set-damaged/rsync", "off-host-too-old", "disk-low", "place-unreadable/rsync"}},
+	} {
+		r := sound()
+		c.change(&r)
+		require.Equal(t, c.want, health.Judge(r).Lasting(remembered), name)
+	}
 }
 
 func TestKinds(t *testing.T) {
@@ -147,7 +196,7 @@ func TestKinds(t *testing.T) {
 	}
 	for _, k := range health.Kinds {
 		for _, of := range k.Follows {
-			require.True(t, seen[of] || slices.Contains([]string{"Backup/", "Backup/Upload/", "Drill/"}, of), "%s follows from %s", k.Code, of)
+			require.True(t, seen[of] || slices.Contains([]string{"Backup/", "Backup/Upload/", "Drill/", "Backup/start/", "Drill/start/"}, of), "%s follows from %s", k.Code, of)
 		}
 	}
 }

@@ -47,15 +47,20 @@ type Report struct {
 	Keys     []Key     `json:"keys,omitempty"`       // public keys to which sets are encrypted
 	KeyError string    `json:"key_error,omitempty"`  // why nothing can be encrypted to them
 
-	Worker   string    `json:"worker"`             // "running", or why the node's worker cannot be reached
-	Running  *Run      `json:"running,omitempty"`  // what holds the node's lock
-	Schedule *Schedule `json:"schedule,omitempty"` // of backups; absent: could not be asked, see Worker
-	Drills   *Schedule `json:"drill_schedule,omitempty"`
-	Runs     []Run     `json:"runs,omitempty"`     // backups, newest first
-	RunsURL  string    `json:"runs_url,omitempty"` // the node's runs in the Temporal UI, empty when it is not known where that is
+	Worker    string    `json:"worker"`             // "running", or why the node's worker cannot be reached
+	Running   *Run      `json:"running,omitempty"`  // what holds the node's lock
+	Schedule  *Schedule `json:"schedule,omitempty"` // of backups; absent: could not be asked, see Worker
+	Drills    *Schedule `json:"drill_schedule,omitempty"`
+	Runs      []Run     `json:"runs,omitempty"`           // backups, newest first
+	LastRun   *Run      `json:"last_run,omitempty"`       // newest backup that ended and had the node to itself: what it came to
+	Watch     *Schedule `json:"watch_schedule,omitempty"` // of the watchdog
+	WatchedAt time.Time `json:"watched_at"`               // when the watchdog looked last, as far as this process knows
+	RunsURL   string    `json:"runs_url,omitempty"`       // the node's runs in the Temporal UI, empty when it is not known where that is
 
-	Alerts []Told         `json:"alerts,omitempty"` // what the operator was told, and is not over
-	Kept   []restore.Kept `json:"kept,omitempty"`   // old databases that restores and rollbacks left on the node's server; `status` alone looks
+	SettingsError string         `json:"settings_error,omitempty"` // why toolkit.conf cannot be used
+	Unalerted     bool           `json:"unalerted,omitempty"`      // there is no channel to tell anything
+	Alerts        []Told         `json:"alerts,omitempty"`         // what the operator was told, and is not over
+	Kept          []restore.Kept `json:"kept,omitempty"`           // old databases that restores and rollbacks left on the node's server; `status` alone looks
 }
 
 // Problem is one thing that is not as it should be, see the table of problems.

@@ -36,6 +36,7 @@ type Told struct {
 	First       time.Time `json:"first"`
 	Last        time.Time `json:"last"` // when it occurred last
 	Times       int       `json:"times"`
+	Delivered   bool      `json:"delivered"`             // some channel got it
 	Undelivered string    `json:"undelivered,omitempty"` // why which channel did not get it
 }
 
@@ -76,7 +77,7 @@ func (l Ledger) Causes() ([]Told, error) {
 	told := []Told{}
 	for key, e := range b.Causes {
 		if e.Ended == nil {
-			told = append(told, Told{Key: key, Headline: e.Headline, First: e.First, Last: e.Last, Times: e.Times, Undelivered: lines(e.Undelivered)})
+			told = append(told, Told{Key: key, Headline: e.Headline, First: e.First, Last: e.Last, Times: e.Times, Delivered: len(e.Told) > 0, Undelivered: lines(e.Undelivered)})
 		}
 	}
 	slices.SortFunc(told, func(a, b Told) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.Key, b.Key)) })
