@@ -4,6 +4,7 @@ package deploy_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -243,6 +244,44 @@ func run(t *testing.T, stdin string, name string, args ...string) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 	t.Logf("%s", out)
+}
+
+// A node that got another address, or that two jobs look at, has each series twice: no rule and no panel may be an error for that, or it
+// would be silent. promtool fails when a rule that it evaluates does.
+func TestTwoAddressesOfOneNode(t *testing.T) {
+	answer := httptest.NewRecorder()
+	metrics.Handler(metrics.NewRegistry(func(context.Context) health.Report { return reports.Bad() })).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	var in []map[string]string
+	for _, instance := range []string{"127.0.0.1:8234", "10.0.0.5:9234"} {
+		target := `{job="canton-backup", instance="` + instance + `"`
+		in = append(in, map[string]string{"series": "up" + target + "}", "values": "1x10 0x30"})
+		for line := range strings.Lines(answer.Body.String()) {
+			if name, rest, ok := strings.Cut(line, "{"); ok && strings.HasPrefix(name, metrics.Prefix) {
+				end := strings.LastIndex(rest, "}")
+				in = append(in, map[string]string{"series": name + target + ", " + rest[:end+1], "values": strings.TrimSpace(rest[end+1:]) + "+0x40"})
+			}
+		}
+	}
+	require.Greater(t, len(in), 80)
+	var recorded []map[string]string
+	for i, e := range expressions(t) {
+		if strings.HasPrefix(e.where, "grafana/") && !strings.HasPrefix(e.promql, "label_values(") {
+			promql := strings.NewReplacer("$node", ".+", "$network", ".+").Replace(e.promql)
+			recorded = append(recorded, map[string]string{"record": fmt.Sprintf("panel:%d", i), "expr": promql})
+		}
+	}
+	dir := t.TempDir()
+	write := func(name string, tree any) {
+		data, err := yaml.Marshal(tree)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	ours, err := filepath.Abs("prometheus/canton-backup.rules.yml")
+	require.NoError(t, err)
+	write("panels.yml", map[string]any{"groups": []any{map[string]any{"name": "panels", "rules": recorded}}})
+	write("test.yml", map[string]any{"rule_files": []string{ours, "panels.yml"}, "tests": []any{map[string]any{"interval": "1m", "input_series": in,
+		"alert_rule_test": []any{map[string]any{"eval_time": "30m", "alertname": "None"}}}}})
+	run(t, "", "promtool", "test", "rules", filepath.Join(dir, "test.yml"))
 }
 
 // Prometheus' and Alertmanager's own tools read these files as the servers do.
