@@ -3,7 +3,7 @@
 #
 # PREFIX (/usr/local)  where bin/ is that the programs go to
 # OWNER                the user whose ~/.canton holds the settings and who may use Docker. Asked for at the first install only, where the user
-#                      that called sudo is the default
+#                      that called sudo is the default. root must be named
 # DESTDIR              a folder to put the files into instead of /, for a package: nothing is configured, enabled or started then
 #
 # Running it again changes what is old: the files are replaced by rename, a running worker is restarted, and takes up what it was doing.
@@ -46,10 +46,36 @@ build() {
 	make -C "$repository" build
 }
 
+# users_in prints the last User= of the unit's drop-ins, which is the one that holds. Arguments narrow down the files, as those of find do.
+users_in() {
+	[ -d "$units/$unit.service.d" ] || return 0
+	find "$units/$unit.service.d" -name '*.conf' "$@" -print0 | sort -z | xargs -0r sed -n 's/^[[:space:]]*User[[:space:]]*=[[:space:]]*//p' | tail -n 1
+}
+
+# known_owner prints whom an earlier install, or the operator's own drop-in, has the worker run as.
+known_owner() {
+	local user
+	if systemd && [ "$(systemctl show --property LoadState --value "$unit")" = loaded ]; then
+		user=$(systemctl show --property User --value "$unit")
+		printf '%s\n' "${user:-root}"
+	else
+		users_in
+	fi
+}
+
 find_owner() {
-	if [ -z "$owner" ] && [ -f "$dropin" ]; then owner=$(sed -n 's/^User=//p' "$dropin"); fi
+	local named=$owner other
+	owner=${owner:-$(known_owner)}
 	owner=${owner:-${SUDO_USER:-}}
 	[ -n "$owner" ] || die "whose ~/.canton is it? sudo make install OWNER=<user>"
+	if [ "$owner" = root ] && [ -z "$named" ]; then
+		die "the worker would run as root, on root's ~/.canton. Say whose it is: sudo make install OWNER=<user>, or, if root is meant, OWNER=root"
+	fi
+	# The settings would be made in one home and read in another.
+	other=$(users_in ! -path "$dropin")
+	if [ -n "$other" ] && [ "$other" != "$owner" ]; then
+		die "your own drop-in says User=$other, which would win over $owner: sudo make install OWNER=$other, or take it out: sudo systemctl edit $unit"
+	fi
 	if live; then
 		id "$owner" >/dev/null 2>&1 || die "there is no user $owner"
 		home=$(getent passwd "$owner" | cut -d: -f6)
@@ -114,7 +140,7 @@ do_uninstall() {
 	if systemd; then
 		systemctl disable --now --quiet "$unit" 2>/dev/null || : # it may not be there
 	fi
-	if [ -z "$owner" ] && [ -f "$dropin" ]; then owner=$(sed -n 's/^User=//p' "$dropin"); fi
+	owner=${owner:-$(known_owner)}
 	rm -f "$units/$unit.service" "$dropin"
 	if ! rmdir "$units/$unit.service.d" 2>/dev/null && [ -d "$units/$unit.service.d" ]; then say "your own changes stay in $units/$unit.service.d"; fi
 	for program in "${programs[@]}"; do rm -f "$dest$prefix/bin/$program"; done

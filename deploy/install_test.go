@@ -92,6 +92,8 @@ func TestInstall(t *testing.T) {
 	require.ErrorContains(t, err, "there is no user nobody-there")
 	_, err = docker(t.Context(), "exec", "--user", "ubuntu", m.id, "make", "-C", "/src", "install")
 	require.ErrorContains(t, err, "run it as root")
+	_, err = m.sh("SUDO_USER=root make -C /src install")
+	require.ErrorContains(t, err, "the worker would run as root")
 	require.Empty(t, m.must("ls /usr/local/bin"), "what was refused left nothing")
 
 	said := m.must("make -C /src install OWNER=ubuntu")
@@ -118,7 +120,7 @@ func TestInstall(t *testing.T) {
 	require.NoError(t, err, "the node's own scripts run in the sandbox too")
 	require.Contains(t, out, "Restore completed successfully, the node is healthy")
 
-	m.must("printf '[Service]\\nProtectSystem=strict\\nReadWritePaths=" + m.home + "\\n' >/etc/systemd/system/" + unit + ".service.d/override.conf")
+	m.must("printf '[Service]\\nUser=ubuntu\\nProtectSystem=strict\\nReadWritePaths=" + m.home + "\\n' >/etc/systemd/system/" + unit + ".service.d/override.conf")
 	said = m.must("make -C /src uninstall")
 	require.Contains(t, said, "Settings, sets, logs and Temporal's history stay in ~ubuntu/.canton")
 	require.Contains(t, said, "your own changes stay")
@@ -126,7 +128,7 @@ func TestInstall(t *testing.T) {
 	require.NotEmpty(t, m.must("ls "+m.home+"/.canton/backups/*.sql.gz"))
 	m.must("make -C /src uninstall") // nothing is there: no error
 
-	m.must("make -C /src install OWNER=ubuntu")
+	m.must("SUDO_USER=root make -C /src install") // the drop-in that stayed names the user
 	eventually(t, "the worker is ready on the settings that stayed", func() (bool, string) {
 		out, err := m.backup("status")
 		return err == nil && strings.Contains(out, "worker running"), out
@@ -135,6 +137,60 @@ func TestInstall(t *testing.T) {
 	out, err = m.backup("backup")
 	require.NoError(t, err, "as docs/how-to/install.md says how to tie it down further")
 	require.Contains(t, out, "r2 upload complete")
+}
+
+// Whose worker it is, is found where it stands, and is never root unless somebody said so.
+func TestInstall_owner(t *testing.T) {
+	root := t.TempDir()
+	for path, mode := range map[string]os.FileMode{"install.sh": 0o755, "systemd/" + unit + ".service": 0o644} {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Join(root, "deploy", filepath.Dir(path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, "deploy", path), data, mode))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(root, "bin"), 0o755))
+	for _, program := range []string{"canton-backup", unit} { // it is only asked for its version
+		require.NoError(t, os.WriteFile(filepath.Join(root, "bin", program), []byte("#!/bin/sh\necho canton-backup\n"), 0o755))
+	}
+	for name, c := range map[string]struct {
+		owner, sudo string // of the environment
+		dropIns     map[string]string
+		want        string // User= that is installed
+		refused     string
+	}{
+		"first install":           {sudo: "alice", want: "alice"},
+		"nobody":                  {refused: "whose ~/.canton is it?"},
+		"sudo in a root shell":    {sudo: "root", refused: "OWNER=root"},
+		"root is meant":           {owner: "root", sudo: "root", want: "root"},
+		"upgrade by somebody":     {sudo: "bob", dropIns: map[string]string{"10-owner.conf": "User=alice\n"}, want: "alice"},
+		"upgrade of root's":       {sudo: "bob", dropIns: map[string]string{"10-owner.conf": "User=root\n"}, refused: "would run as root"},
+		"as the old manual said":  {sudo: "bob", dropIns: map[string]string{"override.conf": "[Service]\nUser = alice\nNice=5\n"}, want: "alice"},
+		"both":                    {sudo: "bob", dropIns: map[string]string{"10-owner.conf": "User=carol\n", "override.conf": "User=alice\n"}, want: "alice"},
+		"against the old manual":  {owner: "bob", dropIns: map[string]string{"override.conf": "User=alice\n"}, refused: "your own drop-in says User=alice"},
+		"a drop-in without users": {owner: "bob", dropIns: map[string]string{"override.conf": "Nice=5\n"}, want: "bob"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dest := t.TempDir()
+			folder := filepath.Join(dest, "etc/systemd/system", unit+".service.d")
+			for file, text := range c.dropIns {
+				require.NoError(t, os.MkdirAll(folder, 0o755))
+				require.NoError(t, os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644))
+			}
+			cmd := exec.CommandContext(t.Context(), filepath.Join(root, "deploy", "install.sh"), "install")
+			cmd.Env = append(os.Environ(), "DESTDIR="+dest, "OWNER="+c.owner, "SUDO_USER="+c.sudo)
+			out, err := cmd.CombinedOutput()
+			if c.refused != "" {
+				require.Error(t, err)
+				require.Contains(t, string(out), c.refused)
+				require.NoDirExists(t, filepath.Join(dest, "usr"), "nothing is placed")
+				return
+			}
+			require.NoError(t, err, string(out))
+			installed, err := os.ReadFile(filepath.Join(folder, "10-owner.conf"))
+			require.NoError(t, err)
+			require.Contains(t, string(installed), "\nUser="+c.want+"\n")
+		})
+	}
 }
 
 // fillIn writes the settings as the operator would.
