@@ -72,6 +72,7 @@ func newAccount(t *testing.T) *account {
 		"R2_SECRET_KEY": server.SecretKey.Reveal(), "REMOTE_HOST": rsync.User + "@127.0.0.1", "REMOTE_PORT": strconv.Itoa(rsync.Port),
 		"REMOTE_PATH": "~/sets", "SSH_KEY": filepath.Join(ssh, "id_backup"),
 		"TEMPORAL_PORT": strconv.Itoa(child.FreePort(t)), "TEMPORAL_UI_PORT": strconv.Itoa(child.FreePort(t)),
+		"HEALTH_ADDRESS": "127.0.0.1:" + strconv.Itoa(child.FreePort(t)),
 	} {
 		a.settings += fmt.Sprintf("%s='%s'\n", key, value)
 	}
