@@ -149,6 +149,11 @@ func (r *rig) settings(name string, values map[string]string) (string, error) {
 		}
 		all[key] = strconv.Itoa(port)
 	}
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	all["HEALTH_ADDRESS"] = "127.0.0.1:" + strconv.Itoa(port) // the page is part of what is measured
 	for key, value := range values {
 		all[key] = value
 	}
