@@ -110,6 +110,13 @@ func (a *Alerts) Ping(ctx context.Context, in PingInput) (Pinged, error) {
 // three minutes. An alert that nobody got is worth an open run for much longer.
 const enoughTries = 6
 
+const (
+	// hangTries is how often an alert goes to a channel that hangs: each try leaves a connection behind.
+	hangTries = 3
+	// lastGoodLimit is how long an alert waits for what is only nice to know, when the disk of the sets hangs.
+	lastGoodLimit = 3 * time.Second
+)
+
 // tell is the one way to tell: through the ledger, to all channels.
 func (a *Alerts) tell(ctx context.Context, settings config.Settings, in notify.Alert) (Notified, error) {
 	in = a.placed(settings, in)
@@ -117,7 +124,7 @@ func (a *Alerts) tell(ctx context.Context, settings config.Settings, in notify.A
 		in.LastGood = a.lastGood(ctx, settings)
 	}
 	report, err := Teller(a.Host, settings).Tell(ctx, in, occurrence(ctx, a.Now()))
-	if err != nil && report.Reached && activity.IsActivity(ctx) && activity.GetInfo(ctx).Attempt >= enoughTries {
+	if err != nil && report.Reached && attempt(ctx) >= enoughTries {
 		return Notified{Sent: len(report.Told) > 0, Why: err.Error(), Note: report.Note}, nil
 	}
 	told, err := a.told(ctx, report, err)
@@ -139,7 +146,11 @@ func (a *Alerts) told(ctx context.Context, report notify.Report, err error) (Not
 	if err == nil {
 		return n, nil
 	}
-	if n.Sent && errors.Is(err, notify.ErrRejected) {
+	var undelivered *notify.Undelivered
+	if errors.As(err, &undelivered) && undelivered.Hang() && attempt(ctx) >= hangTries {
+		err = fmt.Errorf("%w: %w", notify.ErrRejected, err) // enough
+	}
+	if (n.Sent || report.Reached) && errors.Is(err, notify.ErrRejected) {
 		n.Why = err.Error()
 		return n, nil
 	}
@@ -182,8 +193,24 @@ func occurrence(ctx context.Context, now time.Time) string {
 	return info.WorkflowExecution.RunID + "/" + info.ActivityID
 }
 
+// attempt is which try of an activity this is.
+func attempt(ctx context.Context) int32 {
+	if !activity.IsActivity(ctx) {
+		return 1
+	}
+	return activity.GetInfo(ctx).Attempt
+}
+
 // lastGood names the newest verified set on this host, "none", or nothing when that cannot be found out.
 func (a *Alerts) lastGood(ctx context.Context, settings config.Settings) string {
+	var found string
+	if !a.setsDisk.Do(lastGoodLimit, func() { found = a.newest(ctx, settings) }) {
+		return ""
+	}
+	return found
+}
+
+func (a *Alerts) newest(ctx context.Context, settings config.Settings) string {
 	local, err := a.Local(settings)
 	if err != nil {
 		return ""

@@ -48,9 +48,9 @@ type Host struct {
 	// Running describes the open workflow of that id, nil when there is none.
 	Running func(ctx context.Context, id string) (*Run, error)
 
-	memory notify.Memory // for an alert ledger that cannot be written
-
-	reading deadline.Guard // of the settings
+	memory   notify.Memory  // for an alert ledger that cannot be written
+	setsDisk notify.Disk    // of the local store, when an alert looks there
+	reading  deadline.Guard // of the settings
 }
 
 // Run is an open workflow.

@@ -46,16 +46,20 @@ func TestDistress(t *testing.T) {
 		data, err := os.ReadFile(ledger)
 		require.NoError(t, err)
 		stamp := regexp.MustCompile(`"20[0-9-]+T[^"]+"`)
+		require.NoError(t, os.Chtimes(ledger+".mark", time.Now().Add(-d), time.Now().Add(-d)))
 		require.NoError(t, os.WriteFile(ledger, stamp.ReplaceAll(data, []byte(`"`+time.Now().Add(-d).Format(time.RFC3339Nano)+`"`)), 0o600))
 	}
 	tell := func(uptime time.Duration, cause error) int {
 		before := len(got)
-		require.NoError(t, app.Distress(file, "look", uptime, cause))
+		note, err := app.NewDistress(file).Tell("look", uptime, cause) // each start is a process of its own
+		require.NoError(t, err)
+		require.Empty(t, note)
 		return len(got) - before
 	}
 
 	status = http.StatusBadGateway
-	require.Error(t, app.Distress(file, "look", 0, broken))
+	_, err = app.NewDistress(file).Tell("look", 0, broken)
+	require.Error(t, err)
 	status = http.StatusOK
 	require.Equal(t, 1, tell(0, broken), "what did not go out is due")
 	require.Contains(t, got[0], "Worker failed: n1")

@@ -42,12 +42,13 @@ type outage struct {
 	clock
 	address string
 	logger  *slog.Logger
-	tell    func(uptime time.Duration, cause error) error
-	over    func() // what was told is over
+	tell    func(uptime time.Duration, cause error) (note string, err error)
+	over    func() error // what was told is over
 
 	up    time.Time // since when it answered last, zero for never
 	since time.Time // of the outage, zero for none
 	told  time.Time // when the operator heard of it, zero for not yet
+	stale bool      // it is over, and not all who heard of it know
 }
 
 // failed takes note of an attempt that did not reach the cluster.
@@ -65,7 +66,11 @@ func (o *outage) failed(err error) {
 		uptime = o.since.Sub(o.up)
 	}
 	cause := fmt.Errorf("temporal cluster %s unreachable since %s: %w", o.address, o.since.UTC().Format("2006-01-02 15:04 UTC"), err)
-	if err := o.tell(uptime, cause); err != nil {
+	note, err := o.tell(uptime, cause)
+	if note != "" {
+		o.logger.Warn(note)
+	}
+	if err != nil {
 		o.logger.Warn(err.Error()) // the network may be gone as a whole: the next attempt tells
 		return
 	}
@@ -81,10 +86,15 @@ func (o *outage) answered() {
 	if o.up.IsZero() || !o.since.IsZero() {
 		o.up = now
 	}
-	if !o.told.IsZero() {
-		o.over()
-	}
+	o.stale = o.stale || !o.told.IsZero()
 	o.since, o.told = time.Time{}, time.Time{}
+	if o.stale {
+		if err := o.over(); err != nil {
+			o.logger.Warn("message that the cluster answers again not delivered, the next probe tries again", "error", err)
+			return
+		}
+		o.stale = false
+	}
 }
 
 // dial tries to reach the cluster until it does, ctx ends, or the answer is one that waiting cannot change.

@@ -21,8 +21,9 @@ type story struct {
 	at    time.Time
 	waits []time.Duration
 	told  []string
-	overs int // outages of which the operator heard, and that ended
-	deaf  int // messages that do not get out
+	overs int    // tries to say that one of which the operator heard is over
+	note  string // what is wrong with a message that got out
+	deaf  int    // messages that do not get out
 	log   bytes.Buffer
 }
 
@@ -36,14 +37,21 @@ func newStory() *story {
 			s.waits = append(s.waits, d)
 			return ctx.Err()
 		}},
-		over: func() { s.overs++ },
-		tell: func(uptime time.Duration, cause error) error {
+		over: func() error {
+			s.overs++
 			if s.deaf > 0 {
 				s.deaf--
 				return errors.New("no route to host")
 			}
-			s.told = append(s.told, fmt.Sprintf("%v up %v: %v", s.at.Sub(began), uptime, cause))
 			return nil
+		},
+		tell: func(uptime time.Duration, cause error) (string, error) {
+			if s.deaf > 0 {
+				s.deaf--
+				return "", errors.New("no route to host")
+			}
+			s.told = append(s.told, fmt.Sprintf("%v up %v: %v", s.at.Sub(began), uptime, cause))
+			return s.note, nil
 		}}
 	return s
 }

@@ -2,6 +2,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,8 @@ type Worker struct {
 	page   *page        // nil when HEALTH_ADDRESS is off
 	counts io.Closer    // of Temporal's client
 	watch  func()       // ends the watch over the cluster
+
+	distress *Distress
 }
 
 // Options of a worker.
@@ -64,6 +67,7 @@ type Options struct {
 	SettingsFile string
 	Logger       *slog.Logger
 	Page         bool         // serve status page and metrics
+	Distress     *Distress    // the process's; nil: the worker has one of its own
 	SDKLogger    *slog.Logger // of Temporal's client: it reports every failed attempt, which an operator at a terminal sees otherwise
 }
 
@@ -77,7 +81,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	if err := process.LowPriority(); err != nil {
 		logger.Warn(err.Error())
 	}
-	w := &Worker{Settings: settings}
+	w := &Worker{Settings: settings, distress: cmp.Or(o.Distress, NewDistress(o.SettingsFile))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Stop())
@@ -177,9 +181,9 @@ func (w *Worker) join(ctx context.Context, target temporalclient.Target, o Optio
 	if err != nil {
 		return err
 	}
-	cluster := &outage{clock: wallClock, address: address, logger: o.Logger, tell: func(uptime time.Duration, cause error) error {
-		return Distress(o.SettingsFile, outageNext, uptime, cause)
-	}, over: func() { w.Works(context.WithoutCancel(ctx)) }}
+	cluster := &outage{clock: wallClock, address: address, logger: o.Logger, tell: func(uptime time.Duration, cause error) (string, error) {
+		return w.distress.Tell(outageNext, uptime, cause)
+	}, over: func() error { return w.Works(context.WithoutCancel(ctx)) }}
 	w.Client, err = cluster.dial(ctx, func(ctx context.Context) (client.Client, error) { return temporalclient.Reach(ctx, target) })
 	if err != nil {
 		return err

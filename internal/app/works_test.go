@@ -29,22 +29,24 @@ func TestWorker_Works(t *testing.T) {
 	log, err := openRunLog(settings)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	w := &Worker{Settings: settings, runLog: log}
+	w := &Worker{Settings: settings, runLog: log, distress: NewDistress(file)}
 	text := func() string {
 		data, err := os.ReadFile(RunLogFile(settings))
 		require.NoError(t, err)
 		return string(data)
 	}
 
-	w.Works(t.Context())
+	require.NoError(t, w.Works(t.Context()))
 	require.Empty(t, text(), "there was no trouble")
-	require.NoError(t, Distress(file, "look", 0, errors.New("listen on port 40001: in use")))
+	note, err := w.distress.Tell("look", 0, errors.New("listen on port 40001: in use"))
+	require.NoError(t, err)
+	require.Empty(t, note)
 	causes, err := notify.Ledger{File: activities.AlertsFile(settings)}.Causes()
 	require.NoError(t, err)
 	require.Len(t, causes, 1)
 	require.Equal(t, "Worker/listen on port #: in use", causes[0].Key)
 	for range 2 {
-		w.Works(t.Context())
+		require.NoError(t, w.Works(t.Context()))
 		require.Equal(t, 2, messages)
 	}
 	require.Regexp(t, `^\[[^\n]+\] ✓ The worker works again\n$`, text())

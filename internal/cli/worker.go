@@ -37,10 +37,18 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 		}
 		c.file = file
 	}
+	distress := app.NewDistress(c.file)
+	if err := distress.Prepare(); err != nil {
+		fmt.Fprintln(streams.Err, "warning: "+err.Error())
+	}
 	start := time.Now()
-	err := c.serve(ctx)
+	err := c.serve(ctx, distress)
 	if err != nil && ctx.Err() == nil {
-		if alertErr := app.Distress(c.file, downNext, time.Since(start), err); alertErr != nil {
+		note, alertErr := distress.Tell(downNext, time.Since(start), err)
+		if note != "" {
+			fmt.Fprintln(streams.Err, "warning: "+note)
+		}
+		if alertErr != nil {
 			fmt.Fprintln(streams.Err, "warning: "+alertErr.Error())
 		}
 	}
@@ -56,11 +64,11 @@ const (
 	memoryLimit = 400 << 20 // bytes
 )
 
-func (c *command) serve(ctx context.Context) (err error) {
+func (c *command) serve(ctx context.Context, distress *app.Distress) (err error) {
 	debug.SetGCPercent(idleGC)
 	debug.SetMemoryLimit(memoryLimit)
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Logger: logger, SDKLogger: logger.With("component", "sdk")})
+	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Distress: distress, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
 		if ctx.Err() != nil {
 			logger.Info("stopping before the worker was ready", "because", err)
@@ -76,17 +84,18 @@ func (c *command) serve(ctx context.Context) (err error) {
 		return err
 	}
 	logger.Info("worker is ready", "node", w.Settings.Node.Name, "every", w.Settings.Every, "ui", w.UIURL)
-	steady := time.NewTimer(app.Steady)
-	defer steady.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			logger.Info("stopping: running steps give way and are taken up at the next start")
-			return nil
-		case err := <-w.Failed:
-			return err
-		case <-steady.C:
-			w.Works(ctx)
-		}
+	settleCtx, cancel := context.WithCancel(ctx)
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		w.Settle(settleCtx, logger)
+	}()
+	defer func() { cancel(); <-settled }()
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping: running steps give way and are taken up at the next start")
+		return nil
+	case err := <-w.Failed:
+		return err
 	}
 }

@@ -30,10 +30,11 @@ type Alert struct {
 
 	// Key names the cause, What/Step/error: "Backup/Upload/AuthDenied". What is told under one key is one state, so nothing that
 	// changes from run to run may be part of it: no number, no time, no server's words.
-	Key  string
-	Over bool   // what was told before is over: Cause names it
-	Test bool   // nothing happened: somebody tries the channels
-	Note string // what the ledger adds: since when it lasts
+	Key   string
+	Flaps bool   // it may come and go: within Repeat of its last message, one that was over and is back is no news
+	Over  bool   // what was told before is over: Cause names it
+	Test  bool   // nothing happened: somebody tries the channels
+	Note  string // what the ledger adds: since when it lasts
 }
 
 // key is the alert's Key; of an alert without one, what is known of where it failed.

@@ -3,10 +3,7 @@ package notify
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,14 +16,18 @@ import (
 // Ledger remembers what was told, in a file that worker and commands of one node share.
 type Ledger struct {
 	File string // made with its folder when it is needed
-	// Memory stands in for a file that cannot be written. It lives as long as the process; nil: nothing does.
+	// Memory stands in for a file that cannot be written, or whose disk hangs. It lives as long as the process; nil: nothing does.
 	Memory *Memory
 }
 
-// Memory is what a process remembers while its ledger cannot be written. The zero value is ready.
+// Memory is what a process remembers of its ledger. The zero value is ready.
 type Memory struct {
-	mu   sync.Mutex
-	book *book
+	disk Disk
+
+	mu      sync.Mutex // held for moments: never while somebody waits for a disk or for a channel
+	book    *book      // as it was known last; nil: it never was
+	ahead   bool       // the file has not got all of it
+	changes int
 }
 
 // Told is a cause that lasts.
@@ -40,39 +41,33 @@ type Told struct {
 	Undelivered string    `json:"undelivered,omitempty"` // why which channel did not get it
 }
 
-// book is the file's content.
-type book struct {
-	Version int               `json:"version"`
-	Causes  map[string]*entry `json:"causes"`
-}
-
-// entry is one cause.
-type entry struct {
-	Headline    string               `json:"headline"`
-	First       time.Time            `json:"first"`
-	Last        time.Time            `json:"last"`
-	Times       int                  `json:"times"`
-	Occurrence  string               `json:"occurrence,omitempty"` // the last one's token: a retry of telling it is no other
-	Told        map[string]time.Time `json:"told"`                 // per channel, when it got it last
-	Undelivered map[string]string    `json:"undelivered,omitempty"`
-	Ended       *time.Time           `json:"ended,omitempty"` // it is over, and the channels of Told have not all heard of that
-}
-
 const (
-	bookVersion = 1
-	bookLimit   = 1 << 20 // bytes
-	lockLimit   = 8 * time.Second
-	lockLook    = 50 * time.Millisecond
-	// A cause that nobody ends and that does not come back is dropped after forgetAfter; of more than causesLimit, the oldest go.
-	forgetAfter = 60 * 24 * time.Hour
-	causesLimit = 200
+	lockLimit = 4 * time.Second
+	lockLook  = 50 * time.Millisecond
+	// diskLimit bounds one look at the ledger's disk.
+	diskLimit = 8 * time.Second
 )
+
+var errDisk = errors.New("the ledger's disk does not answer")
 
 // Causes lists what lasts, the newest first. A file that is not there holds none.
 func (l Ledger) Causes() ([]Told, error) {
-	b, err := read(l.File)
-	if err != nil {
-		return nil, err
+	m := l.memory()
+	var file *book
+	var readErr error
+	if !m.disk.Do(diskLimit, func() { file, readErr = read(l.File) }) {
+		return m.causes(nil, errDisk)
+	}
+	return m.causes(file, readErr)
+}
+
+// causes are those of the file, or what the process knows when that is more.
+func (m *Memory) causes(file *book, unread error) ([]Told, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.known(file)
+	if b == nil {
+		return nil, unread
 	}
 	told := []Told{}
 	for key, e := range b.Causes {
@@ -84,112 +79,96 @@ func (l Ledger) Causes() ([]Told, error) {
 	return told, nil
 }
 
-// update lets change work on what is remembered, and keeps the result. Nothing about the ledger keeps an alert from being told: what is wrong
-// with it comes back as a note, to be told too. change hears of what was wrong before it began.
-func (l Ledger) update(ctx context.Context, change func(b *book, note string) error) (note string, err error) {
-	if l.Memory != nil {
-		l.Memory.mu.Lock()
-		defer l.Memory.mu.Unlock()
+// known is what the file says, with what only this process knows laid over it. Without a file it is what was known last, or nil.
+func (m *Memory) known(file *book) *book {
+	switch {
+	case file == nil:
+		return m.book
+	case !m.ahead:
+		return file
 	}
-	problem := os.MkdirAll(filepath.Dir(l.File), 0o700)
-	if problem == nil {
-		lock := flock.New(l.File+".lock", flock.SetPermissions(0o600))
-		lockCtx, cancel := context.WithTimeout(ctx, lockLimit)
-		defer cancel()
-		// Without the lock it goes on: told twice is better than not at all.
-		if held, _ := lock.TryLockContext(lockCtx, lockLook); held {
-			defer func() { _ = lock.Close() }() // the process's end frees it, too
+	for key, e := range m.book.Causes {
+		if f := file.Causes[key]; f == nil || !f.touched().After(e.touched()) {
+			file.Causes[key] = e
 		}
 	}
-	b, readErr := read(l.File)
-	if l.Memory != nil && l.Memory.book != nil {
-		b, readErr = l.Memory.book, nil
-	}
-	if readErr != nil {
-		note = "what was told before is not known, for " + readErr.Error()
-		b = &book{Version: bookVersion, Causes: map[string]*entry{}}
-	}
-	err = change(b, note)
-	if writeErr := write(l.File, b); writeErr != nil {
-		problem = writeErr
-		if l.Memory != nil {
-			l.Memory.book = b
+	return file
+}
+
+// update lets change work on what is remembered, once, and keeps the result. change waits for nothing. Nothing about the ledger keeps an alert from
+// being told: what is wrong with it comes back as a note, to be told too. change hears of what was wrong before it began.
+func (l Ledger) update(change func(b *book, note string)) (note string) {
+	m := l.memory()
+	begun := false // under m.mu, as all that apply touches
+	apply := func(file *book, unread error) (save func() error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if begun { // the one who waited has gone on with memory alone
+			return func() error { return nil }
 		}
-	} else if l.Memory != nil {
-		l.Memory.book = nil
+		begun = true
+		b := m.known(file)
+		if b == nil {
+			note = "what was told before is not known, for " + unread.Error()
+			b = newBook()
+		}
+		change(b, note)
+		m.book, m.ahead = b, true
+		m.changes++
+		changes := m.changes
+		data, err := b.encode()
+		return func() error {
+			if err == nil {
+				err = write(l.File, data)
+			}
+			if err == nil {
+				m.written(changes)
+			}
+			return err
+		}
+	}
+	var problem error
+	ended := m.disk.Do(diskLimit, func() {
+		defer l.lock()()
+		file, readErr := read(l.File)
+		problem = apply(file, readErr)()
+	})
+	if !ended {
+		apply(nil, errDisk) // unless it was done before the disk began to hang
+		return join(note, errDisk.Error()+": what is told is known to this process alone")
 	}
 	if problem != nil {
 		note = join(note, "what was told cannot be written down: "+problem.Error())
 	}
-	return note, err
+	return note
 }
 
-func read(path string) (*book, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &book{Version: bookVersion, Causes: map[string]*entry{}}, nil
+// written: the file has got all, unless more has changed since.
+func (m *Memory) written(changes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.changes == changes {
+		m.ahead = false
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read ledger of alerts: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || info.Size() > bookLimit {
-		return nil, fmt.Errorf("read ledger of alerts %s: it is no file of at most %d bytes", path, bookLimit)
-	}
-	var b book
-	if err := json.NewDecoder(f).Decode(&b); err != nil {
-		return nil, fmt.Errorf("read ledger of alerts %s: %w", path, err)
-	}
-	if b.Version != bookVersion {
-		return nil, fmt.Errorf("read ledger of alerts %s: its version is %d, this program knows %d", path, b.Version, bookVersion)
-	}
-	if b.Causes == nil {
-		b.Causes = map[string]*entry{}
-	}
-	for key, e := range b.Causes {
-		if e == nil {
-			delete(b.Causes, key)
-		} else if e.Told == nil {
-			e.Told = map[string]time.Time{}
-		}
-	}
-	return &b, nil
 }
 
-func write(path string, b *book) error {
-	data, err := json.MarshalIndent(b, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write ledger of alerts: %w", err)
+// lock keeps other processes from the file. Without it the work goes on, too: told twice is better than not at all.
+func (l Ledger) lock() (unlock func()) {
+	if err := os.MkdirAll(filepath.Dir(l.File), 0o700); err != nil {
+		return func() {} // writing fails, and says why
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return fmt.Errorf("write ledger of alerts: %w", err)
+	lock := flock.New(l.File+".lock", flock.SetPermissions(0o600))
+	ctx, cancel := context.WithTimeout(context.Background(), lockLimit)
+	defer cancel()
+	if held, _ := lock.TryLockContext(ctx, lockLook); !held {
+		return func() {}
 	}
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write ledger of alerts: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
+	return func() { _ = lock.Close() } // the process's end frees it, too
 }
 
-// forget drops what nobody will end any more.
-func (b *book) forget(now time.Time) {
-	for key, e := range b.Causes {
-		if now.Sub(e.Last) > forgetAfter {
-			delete(b.Causes, key)
-		}
+func (l Ledger) memory() *Memory {
+	if l.Memory == nil {
+		return &Memory{}
 	}
-	for len(b.Causes) > causesLimit {
-		oldest := ""
-		for key, e := range b.Causes {
-			if oldest == "" || e.Last.Before(b.Causes[oldest].Last) {
-				oldest = key
-			}
-		}
-		delete(b.Causes, oldest)
-	}
+	return l.Memory
 }

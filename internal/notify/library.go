@@ -21,9 +21,17 @@ type Library struct{ URL secret.String }
 
 var _ Notifier = Library{}
 
-// errHangs: the service took the connection and says nothing. The library cannot be interrupted, so what hangs is not tried again for the
-// same alert: each try would leave a connection behind.
-var errHangs = fmt.Errorf("%w for now: no answer within %s", ErrRejected, sendLimit)
+// hangPause is how long a service that hangs is left alone: each try leaves a connection behind, for the library cannot be interrupted.
+const hangPause = time.Minute
+
+// HangError: the service took the connection and says nothing. Whoever tries again does so seldom, and not for ever. It wraps the *RetryError
+// that asks for the pause.
+type HangError struct{}
+
+func (e *HangError) Error() string { return fmt.Sprintf("no answer within %s", sendLimit) }
+
+// Unwrap gives the pause.
+func (e *HangError) Unwrap() error { return &RetryError{After: hangPause} }
 
 // Notify implements Notifier.
 func (l Library) Notify(ctx context.Context, a Alert) error {
@@ -37,7 +45,7 @@ func (l Library) Notify(ctx context.Context, a Alert) error {
 	case <-ctx.Done(): // the worker stops
 		return fmt.Errorf("send alert: %w", ctx.Err())
 	case <-limit.C:
-		return fmt.Errorf("send alert: %w", errHangs)
+		return fmt.Errorf("send alert: %w", &HangError{})
 	}
 }
 

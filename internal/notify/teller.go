@@ -40,115 +40,60 @@ type Report struct {
 // *Undelivered: who got it, got it; another try reaches the others alone.
 func (t Teller) Tell(ctx context.Context, a Alert, occurrence string) (Report, error) {
 	var report Report
-	var failed error
-	note, err := t.Ledger.update(ctx, func(b *book, note string) error {
-		now := t.Now()
-		b.forget(now)
-		e := b.occur(a, occurrence, now)
+	var due []Channel
+	now := t.Now()
+	report.Note = t.Ledger.update(func(b *book, note string) {
+		b.forget(now, t.Repeat)
+		e := b.occur(a, occurrence, now, t.Repeat)
 		maps.DeleteFunc(e.Undelivered, func(name string, _ string) bool { // of channels that are configured no more
 			return !slices.ContainsFunc(t.Channels, func(c Channel) bool { return c.Name == name })
 		})
-		due := t.due(e, now)
+		due = t.due(e, now)
 		report.Reached = len(due) < len(t.Channels)
 		if len(due) == 0 {
-			report.Held = held(e, now, t.Repeat)
-			return nil
+			report.Held = e.held(now, t.Repeat)
+			return
 		}
-		if e.Times > 1 && len(e.Told) > 0 {
-			a.Note = join(a.Note, fmt.Sprintf("still: since %s, %d times", e.First.UTC().Format(time.DateTime+" UTC"), e.Times))
+		due = slices.DeleteFunc(due, func(c Channel) bool { return e.claimed(c.Name, occurrence, now) })
+		if len(due) == 0 {
+			report.Held = "it is being told right now"
+			return
 		}
-		a.Note = join(a.Note, note)
-		sent := send(ctx, due, func(Channel) []Alert { return []Alert{a} })
-		for _, c := range due {
-			if sent[c.Name] == nil {
-				e.Told[c.Name] = now
-				delete(e.Undelivered, c.Name)
-				report.Told, report.Reached = append(report.Told, c.Name), true
-			} else {
-				if e.Undelivered == nil {
-					e.Undelivered = map[string]string{}
-				}
-				e.Undelivered[c.Name] = oneLine(truncate(sent[c.Name].Error(), fieldLimit))
-			}
-		}
-		failed = undelivered(sent)
-		return nil
+		a.Note = join(a.Note, e.lasting())
+		e.claim(due, occurrence, now)
 	})
-	report.Note = note
-	return report, errors.Join(failed, err)
-}
-
-// Over ends every remembered cause whose key begins with scope, but those of still, and tells the channels that were told of it. Nothing
-// remembered: nothing is told. The error is as Tell's.
-func (t Teller) Over(ctx context.Context, scope string, still []string, a Alert) (Report, error) {
-	var report Report
-	var failed error
-	a.Over = true
-	note, err := t.Ledger.update(ctx, func(b *book, _ string) error {
-		now := t.Now()
-		ended := map[string]*entry{}
-		for key, e := range b.Causes {
-			if strings.HasPrefix(key, scope) && !slices.Contains(still, key) {
-				ended[key] = e
-				if e.Ended == nil {
-					report.Ended++
-					e.Ended = &now
-				}
-			}
-		}
-		var concerned []Channel
-		for _, c := range t.Channels {
-			if (t.Recovery || c.Closes) && len(of(ended, c)) > 0 {
-				concerned = append(concerned, c)
-			}
-		}
-		sent := send(ctx, concerned, func(c Channel) []Alert { return endings(a, of(ended, c), c.Closes) })
-		for _, c := range concerned {
-			if sent[c.Name] == nil {
-				report.Told = append(report.Told, c.Name)
-			}
-		}
-		for key, e := range ended {
-			maps.DeleteFunc(e.Told, func(name string, _ time.Time) bool {
-				return sent[name] == nil || errors.Is(sent[name], ErrRejected) // a channel that is gone hears nothing of it
-			})
-			if len(e.Told) == 0 {
-				delete(b.Causes, key)
-			}
-		}
-		failed = undelivered(sent)
-		return nil
-	})
-	report.Note = note
-	return report, errors.Join(failed, err)
-}
-
-// LastTold is when any channel was last told of a cause whose key begins with scope; zero when none was.
-func (l Ledger) LastTold(scope string) time.Time {
-	b, err := read(l.File)
-	if err != nil {
-		return time.Time{}
+	if len(due) == 0 {
+		return report, nil
 	}
-	var last time.Time
-	for key, e := range b.Causes {
-		for _, at := range e.Told {
-			if strings.HasPrefix(key, scope) && at.After(last) {
-				last = at
-			}
+	a.Note = join(a.Note, report.Note)
+	sent := send(ctx, due, func(Channel) []Alert { return []Alert{a} })
+	for _, c := range due {
+		if sent[c.Name] == nil {
+			report.Told, report.Reached = append(report.Told, c.Name), true
 		}
 	}
-	return last
+	note := t.Ledger.update(func(b *book, _ string) {
+		if e := b.Causes[a.key()]; e != nil {
+			e.sent(sent, now)
+		}
+	})
+	report.Note = cmp.Or(report.Note, note) // a disk that was full then, is
+	return report, undelivered(sent)
 }
 
 // occur records an occurrence of the alert's cause.
-func (b *book) occur(a Alert, occurrence string, now time.Time) *entry {
+func (b *book) occur(a Alert, occurrence string, now time.Time, repeat time.Duration) *entry {
 	e := b.Causes[a.key()]
 	if e == nil {
 		e = &entry{Told: map[string]time.Time{}}
 		b.Causes[a.key()] = e
 	}
-	if e.Ended != nil { // it was over, and is back: the channels that have heard of the end are told at once
-		e.Ended, e.Times = nil, 0
+	if e.Ended != nil { // it was over, and is back
+		e.Ended = nil
+		if !a.Flaps || now.Sub(e.lastTold()) >= repeat { // it is news to the channels that have heard of the end
+			maps.DeleteFunc(e.Told, func(name string, _ time.Time) bool { return !e.open(name) })
+			e.Times, e.Closed = 0, nil
+		}
 	}
 	if e.Times == 0 {
 		e.First = now
@@ -156,7 +101,7 @@ func (b *book) occur(a Alert, occurrence string, now time.Time) *entry {
 	if e.Times == 0 || e.Occurrence != occurrence {
 		e.Times++
 	}
-	e.Last, e.Occurrence, e.Headline = now, occurrence, summary(a)
+	e.Last, e.Occurrence, e.Headline, e.Flaps = now, occurrence, summary(a), a.Flaps
 	return e
 }
 
@@ -174,47 +119,56 @@ func (t Teller) due(e *entry, now time.Time) []Channel {
 	return due
 }
 
-func held(e *entry, now time.Time, repeat time.Duration) string {
-	var last time.Time
-	for _, at := range e.Told {
-		if at.After(last) {
-			last = at
-		}
+// lasting says that an alert is not the first about its cause.
+func (e *entry) lasting() string {
+	if e.Times <= 1 || len(e.Told) == 0 {
+		return ""
 	}
+	how := "still"
+	if len(e.Closed) > 0 {
+		how = "it comes and goes"
+	}
+	return fmt.Sprintf("%s: since %s, %d times", how, e.First.UTC().Format(time.DateTime+" UTC"), e.Times)
+}
+
+// held says why nobody is due.
+func (e *entry) held(now time.Time, repeat time.Duration) string {
+	last := e.lastTold()
 	if last.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("told %s ago, again after %s", max(0, now.Sub(last)).Round(time.Minute), repeat)
+	meanwhile := ""
+	if len(e.Closed) > 0 {
+		meanwhile = ", it was over meanwhile"
+	}
+	return fmt.Sprintf("told %s ago%s, again after %s", max(0, now.Sub(last)).Round(time.Minute), meanwhile, repeat)
 }
 
-// of picks the causes that the channel was told.
-func of(ended map[string]*entry, c Channel) map[string]*entry {
-	told := map[string]*entry{}
-	for key, e := range ended {
-		if _, has := e.Told[c.Name]; has {
-			told[key] = e
+// claim keeps others from telling the channels.
+func (e *entry) claim(channels []Channel, by string, now time.Time) {
+	if e.Telling == nil {
+		e.Telling = map[string]claim{}
+	}
+	for _, c := range channels {
+		e.Telling[c.Name] = claim{At: now, By: by}
+	}
+}
+
+// sent records what became of telling it.
+func (e *entry) sent(sent map[string]error, now time.Time) {
+	for name, err := range sent {
+		delete(e.Telling, name)
+		if err == nil {
+			e.Told[name] = now
+			delete(e.Undelivered, name)
+			delete(e.Closed, name)
+			continue
 		}
+		if e.Undelivered == nil {
+			e.Undelivered = map[string]string{}
+		}
+		e.Undelivered[name] = oneLine(truncate(err.Error(), fieldLimit))
 	}
-	return told
-}
-
-// endings are what a channel gets: one message for all causes, or one for each where each has a state.
-func endings(a Alert, ended map[string]*entry, each bool) []Alert {
-	var alerts []Alert
-	var all []string
-	for _, key := range slices.Sorted(maps.Keys(ended)) {
-		e := ended[key]
-		line := fmt.Sprintf("over: %s — since %s, %d times", e.Headline, e.First.UTC().Format(time.DateTime+" UTC"), e.Times)
-		all = append(all, line)
-		one := a
-		one.Key, one.Cause = key, line
-		alerts = append(alerts, one)
-	}
-	if each {
-		return alerts
-	}
-	a.Key, a.Cause = cmp.Or(a.Key, cmp.Or(a.What, "Backup")+"/over"), strings.Join(all, "\n")
-	return []Alert{a}
 }
 
 // send tells all channels side by side: one that hangs keeps none waiting.
@@ -267,6 +221,20 @@ func (e *Undelivered) Unwrap() []error {
 		return passing
 	}
 	return final
+}
+
+// Hang says that another try may bring it to none but those that hang.
+func (e *Undelivered) Hang() bool {
+	hang := false
+	for _, err := range e.Errors {
+		var hangs *HangError
+		if errors.As(err, &hangs) {
+			hang = true
+		} else if !errors.Is(err, ErrRejected) {
+			return false
+		}
+	}
+	return hang
 }
 
 func undelivered(sent map[string]error) error {

@@ -91,7 +91,7 @@ func TestTeller_TellsAtOnceAndAgainWhileItLasts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, causes, 2)
 	require.Equal(t, "Backup/Upload/Stalled", causes[0].Key)
-	require.Equal(t, notify.Told{Key: "Backup/Upload/AuthDenied", Headline: "Upload: cause of Backup/Upload/AuthDenied", Times: 6,
+	require.Equal(t, notify.Told{Key: "Backup/Upload/AuthDenied", Headline: "Upload: cause of Backup/Upload/AuthDenied", Times: 6, Delivered: true,
 		First: time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC), Last: last}, causes[1])
 	info, err := os.Stat(d.Ledger.File)
 	require.NoError(t, err)
