@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,4 +220,70 @@ func TestNotifyBusy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A channel that hangs is tried again a little later, twice, for it may answer then; not for ever.
+func TestNotify_ChannelHangs(t *testing.T) {
+	for answersAt, want := range map[int]Notified{3: {Sent: true}, 9: {Why: "alert rejected: hangs: send alert: no answer within 20s"}} {
+		home := t.TempDir()
+		t.Setenv("HOME", home)
+		file := filepath.Join(home, "toolkit.conf")
+		require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
+		good, hangs := &told{}, &told{fail: fmt.Errorf("send alert: %w", &notify.HangError{})}
+		tries := 0
+		host := &Host{SettingsFile: file, Now: time.Now,
+			Channels: func(config.Settings) []notify.Channel {
+				if tries++; tries == answersAt {
+					hangs.fail = nil
+				}
+				return []notify.Channel{{Name: "good", Notifier: good}, {Name: "hangs", Notifier: hangs}}
+			},
+			Local: func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) }}
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestWorkflowEnvironment()
+		env.RegisterActivity(&Alerts{host})
+		var began, ended time.Time
+		env.ExecuteWorkflow(func(ctx workflow.Context) (n Notified, err error) {
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			began = workflow.Now(ctx)
+			err = workflow.ExecuteActivity(ctx, alerts.Notify, notify.Alert{Key: "k"}).Get(ctx, &n)
+			ended = workflow.Now(ctx)
+			return n, err
+		})
+		require.NoError(t, env.GetWorkflowError())
+		var last Notified
+		require.NoError(t, env.GetWorkflowResult(&last))
+		require.Equal(t, want, last)
+		if last.Sent {
+			tries-- // asked once more whether there is a channel at all
+		}
+		require.Equal(t, hangTries, tries)
+		require.GreaterOrEqual(t, ended.Sub(began), 2*time.Minute)
+	}
+}
+
+// Where the sets' disk hangs, the alert goes out without the newest set, and one look alone is left behind.
+func TestNotify_SetsDiskHangs(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	file := filepath.Join(home, "toolkit.conf")
+	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
+	bot, looks, revive := &told{}, atomic.Int32{}, make(chan struct{})
+	t.Cleanup(func() { close(revive) })
+	host := &Host{SettingsFile: file, Now: time.Now, Channels: func(config.Settings) []notify.Channel { return []notify.Channel{{Name: "bot", Notifier: bot}} },
+		Local: func(config.Settings) (LocalStore, error) {
+			looks.Add(1)
+			<-revive
+			return nil, errors.New("gone")
+		}}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(&Alerts{host})
+	for _, key := range []string{"a", "b", "c"} {
+		got, err := notified(t, env, alerts.Notify, notify.Alert{Key: key})
+		require.NoError(t, err)
+		require.True(t, got.Sent)
+	}
+	require.Empty(t, bot.alerts[0].LastGood)
+	require.EqualValues(t, 1, looks.Load())
 }

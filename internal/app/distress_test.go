@@ -86,3 +86,62 @@ func TestDistress(t *testing.T) {
 	require.Zero(t, tell(0, fmt.Errorf("lock: %w", app.ErrWorkerRuns)), "another worker works")
 	require.Equal(t, 1, tell(0, temporalserver.ErrInUse), "another node's worker does not")
 }
+
+// hook stands for an operator's webhook, and counts what it gets.
+func hook(t *testing.T) (address string, got *int) {
+	got = new(int)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { *got++ }))
+	t.Cleanup(server.Close)
+	return server.URL, got
+}
+
+// Where nothing can be written, every restart would be the first: a mark without content keeps the pause, and where no file can be made at all, one among
+// the temporary ones does.
+func TestDistress_NothingCanBeWritten(t *testing.T) {
+	for name, breakIt := range map[string]func(t *testing.T, ledger string){
+		"the ledger, as on a full disk": func(t *testing.T, ledger string) {
+			require.NoError(t, os.MkdirAll(filepath.Join(ledger, "in the way"), 0o700))
+		},
+		"its folder, as on a read-only disk": func(t *testing.T, ledger string) {
+			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Dir(ledger)), 0o700))
+			require.NoError(t, os.WriteFile(filepath.Dir(ledger), nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			t.Setenv("HOME", home)
+			t.Setenv("TMPDIR", t.TempDir())
+			address, got := hook(t)
+			file := filepath.Join(home, "toolkit.conf")
+			require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n1\nNOTIFY_URLS="+address+"\n"), 0o600))
+			breakIt(t, filepath.Join(home, ".canton", "logs", "alerts-n1.json"))
+			for i := range 5 {
+				restarted := app.NewDistress(file)
+				require.NoError(t, restarted.Prepare())
+				note, err := restarted.Tell("look", 0, errors.New("no space left on device"))
+				require.NoError(t, err, "the alert went out")
+				require.Equal(t, i == 0, note != "", note)
+			}
+			require.Equal(t, 1, *got)
+		})
+	}
+}
+
+// A channel that is dead keeps no alert from the others, also when the end of an earlier trouble does not reach it.
+func TestDistress_OneChannelIsDead(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	address, got := hook(t)
+	file := filepath.Join(home, "toolkit.conf")
+	conf := "BACKUP_TYPE=skip\nNODE_NAME=n1\nNOTIFY_URLS=" + address + " pagerduty://127.0.0.1:1/0123456789abcdef0123456789abcdef\n"
+	require.NoError(t, os.WriteFile(file, []byte(conf), 0o600))
+	ledger := filepath.Join(home, ".canton", "logs", "alerts-n1.json")
+	require.NoError(t, os.MkdirAll(filepath.Dir(ledger), 0o700))
+	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
+	require.NoError(t, os.WriteFile(ledger, []byte(`{"version":1,"causes":{"Worker/earlier":{"headline":"x","first":"`+long+`","last":"`+long+`","times":1,
+		"told":{"pagerduty 127.0.0.1:1":"`+long+`"}}}}`), 0o600))
+	note, err := app.NewDistress(file).Tell("look", time.Hour, errors.New("another"))
+	require.NoError(t, err, "somebody knows")
+	require.Contains(t, note, "pagerduty 127.0.0.1:1: send alert")
+	require.Equal(t, 1, *got)
+}

@@ -124,3 +124,52 @@ func TestOutage_later(t *testing.T) {
 	require.True(t, strings.HasPrefix(s.told[2], "3h35m0s up 0s:"), "still down: "+s.told[2])
 	require.Equal(t, 3, strings.Count(s.log.String(), "answers again"))
 }
+
+// What is wrong beside a message that got out is no reason to send it again, and an end that not all heard of is told at the next probe.
+func TestOutage_hearsHalf(t *testing.T) {
+	s := newStory()
+	s.note = "alert: pagerduty: no line"
+	for range 30 { // a quarter of an hour
+		s.failed(down)
+		s.at = s.at.Add(probeEvery)
+	}
+	require.Len(t, s.told, 1)
+	require.Contains(t, s.log.String(), "pagerduty: no line")
+	s.deaf = 2
+	for range 4 {
+		s.answered()
+	}
+	require.Equal(t, 3, s.overs, "told until it was heard, and no longer")
+
+	s.deaf = 1
+	for range 30 {
+		s.failed(down)
+		s.at = s.at.Add(probeEvery)
+	}
+	s.failed(down)
+	require.Len(t, s.told, 2)
+	s.deaf = 1
+	s.answered()
+	s.failed(down) // a stumble, while the end of the one before is not heard
+	s.answered()
+	s.answered()
+	require.Equal(t, 5, s.overs)
+	require.Len(t, s.told, 2)
+}
+
+// The end of trouble is told until all have heard of it.
+func TestSettle(t *testing.T) {
+	s := newStory()
+	tries := 0
+	settle(t.Context(), s.clock, s.logger, func(context.Context) error {
+		if tries++; tries < 4 {
+			return errors.New("pagerduty: no line")
+		}
+		return nil
+	})
+	require.Equal(t, 4, tries)
+	require.Equal(t, []time.Duration{Steady, Steady, Steady, Steady}, s.waits)
+	ctx, cancel := context.WithCancel(t.Context())
+	settle(ctx, s.clock, s.logger, func(context.Context) error { cancel(); return errors.New("no line") })
+	require.Len(t, s.waits, 6)
+}

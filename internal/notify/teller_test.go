@@ -233,6 +233,81 @@ func TestTeller_BrokenLedger(t *testing.T) {
 	})
 }
 
+// A cause that comes and goes is told once while Repeat lasts, and its end too; one that does not is news whenever it is back.
+func TestTeller_Flaps(t *testing.T) {
+	d := newDesk(file(t))
+	d.Recovery = true
+	occurs := func(flaps bool) notify.Report {
+		d.now = d.now.Add(15 * time.Minute)
+		d.occurrence++
+		report, err := d.Tell(t.Context(), notify.Alert{Key: "Watch/k", Cause: "x", Flaps: flaps}, fmt.Sprint(d.occurrence))
+		require.NoError(t, err)
+		return report
+	}
+	over := func() notify.Report {
+		d.now = d.now.Add(15 * time.Minute)
+		report, err := d.Over(t.Context(), "Watch/", nil, notify.Alert{})
+		require.NoError(t, err)
+		return report
+	}
+	require.Len(t, occurs(true).Told, 2)
+	require.Len(t, over().Told, 2)
+	for range 6 {
+		report := occurs(true)
+		require.Empty(t, report.Told)
+		require.Contains(t, report.Held, "ago, it was over meanwhile, again after 4h0m0s")
+		require.True(t, report.Reached)
+		causes, err := d.Ledger.Causes()
+		require.NoError(t, err)
+		require.Len(t, causes, 1, "it lasts, as the status page shows")
+		require.True(t, causes[0].Delivered)
+		require.Empty(t, over().Told, "nobody heard that it was back")
+	}
+	require.Len(t, d.chat.heard, 2)
+	require.Empty(t, occurs(true).Told)
+	require.Len(t, occurs(true).Told, 2)
+	require.Equal(t, "it comes and goes: since 2026-11-28 04:15:00 UTC, 9 times", d.chat.heard[2].Note)
+	require.Len(t, over().Told, 2)
+
+	d.now = d.now.Add(5 * time.Hour)
+	require.Len(t, occurs(true).Told, 2)
+	require.Empty(t, d.chat.heard[4].Note, "long forgotten")
+	require.Len(t, over().Told, 2)
+	d.now = d.now.Add(5 * time.Hour)
+	over()
+	data, err := os.ReadFile(d.Ledger.File)
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "Watch/k", "what ended long ago is not kept")
+
+	for range 3 {
+		require.Len(t, occurs(false).Told, 2)
+		require.Len(t, over().Told, 2)
+	}
+}
+
+// An incident that could not be closed stays to be closed, also when its cause is back meanwhile.
+func TestTeller_FlapsWhileThePagerIsDead(t *testing.T) {
+	d := newDesk(file(t))
+	tell := func() {
+		d.occurrence++
+		_, err := d.Tell(t.Context(), notify.Alert{Key: "k", Flaps: true}, fmt.Sprint(d.occurrence))
+		require.NoError(t, err)
+	}
+	tell()
+	d.pager.fail = errors.New("no line")
+	_, err := d.Over(t.Context(), "k", nil, notify.Alert{})
+	require.Error(t, err)
+	d.pager.fail = nil
+	tell()
+	require.Len(t, d.pager.heard, 1)
+	for range 2 {
+		_, err = d.Over(t.Context(), "k", nil, notify.Alert{})
+		require.NoError(t, err)
+		require.Len(t, d.pager.heard, 2)
+	}
+	require.True(t, d.pager.heard[1].Over)
+}
+
 // Two processes tell the same cause at the same time: one of them does.
 func TestTeller_ShareALedger(t *testing.T) {
 	path := file(t)
@@ -254,7 +329,7 @@ func TestTeller_ShareALedger(t *testing.T) {
 	require.Equal(t, 8, causes[0].Times)
 }
 
-// The laws of a cause that lasts, for any rhythm of occurrences, with a channel that fails now and then, a clock that is set back and a ledger that
+// The laws of a cause that lasts or comes and goes, for any rhythm of occurrences, with a channel that fails now and then, a clock that is set back and a ledger that
 // is damaged: the channel is told at least every Repeat and one interval, and never twice within it, but for those faults.
 func TestTeller_NeverSilentNeverLoud(t *testing.T) {
 	folder := t.TempDir()
@@ -265,6 +340,7 @@ func TestTeller_NeverSilentNeverLoud(t *testing.T) {
 		d.Repeat = time.Duration(rapid.IntRange(15, 600).Draw(t, "repeat")) * time.Minute
 		steps := rapid.SliceOfN(rapid.IntRange(1, 400), 1, 40).Draw(t, "minutes between")
 		faults := rapid.SliceOfN(rapid.IntRange(0, 9), len(steps), len(steps)).Draw(t, "fault")
+		flaps := rapid.Bool().Draw(t, "flaps") // then it is over between some of its occurrences
 		early := min(15*time.Minute, d.Repeat/16)
 		var last time.Time // told to chat, on the true clock
 		trueNow := d.now
@@ -281,13 +357,19 @@ func TestTeller_NeverSilentNeverLoud(t *testing.T) {
 				by := time.Duration(minutes) * time.Minute * 3
 				behind += by
 				d.now, setBack = d.now.Add(-by), true
+			case 3, 4:
+				if flaps {
+					_, err := d.Over(context.Background(), "k", nil, notify.Alert{})
+					require.NoError(t, err)
+				}
 			case 2:
 				if err := os.WriteFile(d.Ledger.File, []byte("x"), 0o600); err == nil {
 					setBack = true // all is forgotten
 				}
 			}
 			before := len(d.chat.heard)
-			_, _ = d.occurs(t, "k") // the error is the fault's
+			d.occurrence++
+			_, _ = d.Tell(context.Background(), notify.Alert{Key: "k", Flaps: flaps}, fmt.Sprint(d.occurrence)) // the error is the fault's
 			told := len(d.chat.heard) > before
 			since := trueNow.Sub(last)
 			if told && known && !setBack && since < d.Repeat-early-behind {
