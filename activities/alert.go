@@ -204,7 +204,7 @@ func attempt(ctx context.Context) int32 {
 // lastGood names the newest verified set on this host, "none", or nothing when that cannot be found out.
 func (a *Alerts) lastGood(ctx context.Context, settings config.Settings) string {
 	var found string
-	if !a.setsDisk.Do(lastGoodLimit, func() { found = a.newest(ctx, settings) }) {
+	if a.setsDisk.Do(lastGoodLimit, func() { found = a.newest(ctx, settings) }) != nil {
 		return ""
 	}
 	return found

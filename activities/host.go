@@ -49,7 +49,7 @@ type Host struct {
 	Running func(ctx context.Context, id string) (*Run, error)
 
 	memory   notify.Memory  // for an alert ledger that cannot be written
-	setsDisk notify.Disk    // of the local store, when an alert looks there
+	setsDisk deadline.Guard // of the local store, when an alert looks there
 	reading  deadline.Guard // of the settings
 }
 

@@ -59,7 +59,7 @@ func (w *Watches) tellOf(ctx context.Context, report health.Report) Watched {
 	}
 	var undelivered []error
 	for _, p := range report.ToTell() {
-		alert := notify.Alert{Key: watchScope + p.Key(), What: "Watchdog", Title: "Watchdog: " + strings.ReplaceAll(p.Code, "-", " "), Cause: p.Detail, Next: p.Next, LastGood: lastGoodOf(report)}
+		alert := notify.Alert{Key: watchScope + p.Key(), Flaps: true, What: "Watchdog", Title: "Watchdog: " + strings.ReplaceAll(p.Code, "-", " "), Cause: p.Detail, Next: p.Next, LastGood: lastGoodOf(report)}
 		told, err := alerts.tell(ctx, settings, alert)
 		if err != nil {
 			undelivered = append(undelivered, fmt.Errorf("%s: %w", p.Key(), err))

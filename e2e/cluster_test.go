@@ -51,14 +51,14 @@ func TestCluster_DownAtStart(t *testing.T) {
 	h := newHost(t, sharedNode)
 	h.env = []string{"TEMPORAL_ADDRESS=" + cluster.Address()}
 	w := h.launchWorker()
-	w.says("the temporal cluster does not answer, trying again")
+	w.says("temporal does not answer, trying again")
 	require.NotContains(t, w.log.String(), "worker is ready")
 	r := h.run("schedule", "show")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.talk, "connect to temporal at "+cluster.Address())
 
 	require.NoError(t, cluster.StartServer(t.Context()))
-	w.says("the temporal cluster answers again")
+	w.says("temporal answers again")
 	w.says("worker is ready")
 	require.Equal(t, backupset.Pass, h.manifest(h.backup()).Verdict)
 	require.Empty(t, h.telegram.messages())

@@ -17,7 +17,7 @@ const (
 	firstPause  = time.Second      // between the first two attempts to reach it
 	tellAfter   = 10 * time.Minute
 	tellAgain   = 15 * time.Minute // how often the alerts' ledger is asked whether it is to be told again
-	outageNext  = "look at the cluster and at the way there (docs/runbooks/worker-down.md); the worker goes on trying, and no backup is made until it answers"
+	outageNext  = "look at Temporal there and at the way to it (docs/runbooks/worker-down.md); the worker goes on trying, and no backup is made until it answers"
 	beatCluster = 20 * time.Second // between heartbeats that a cluster gets: it has those of many nodes
 )
 
@@ -57,7 +57,7 @@ func (o *outage) failed(err error) {
 	if o.since.IsZero() {
 		o.since = now
 	}
-	o.logger.Warn("the temporal cluster does not answer, trying again", "address", o.address, "since", o.since.UTC().Format(time.RFC3339), "error", err)
+	o.logger.Warn("temporal does not answer, trying again", "address", o.address, "since", o.since.UTC().Format(time.RFC3339), "error", err)
 	if now.Sub(o.since) < tellAfter || !o.told.IsZero() && now.Sub(o.told) < tellAgain {
 		return
 	}
@@ -65,7 +65,7 @@ func (o *outage) failed(err error) {
 	if o.told.IsZero() && !o.up.IsZero() {
 		uptime = o.since.Sub(o.up)
 	}
-	cause := fmt.Errorf("temporal cluster %s unreachable since %s: %w", o.address, o.since.UTC().Format("2006-01-02 15:04 UTC"), err)
+	cause := fmt.Errorf("temporal at %s unreachable since %s: %w", o.address, o.since.UTC().Format("2006-01-02 15:04 UTC"), err)
 	note, err := o.tell(uptime, cause)
 	if note != "" {
 		o.logger.Warn(note)
@@ -81,7 +81,7 @@ func (o *outage) failed(err error) {
 func (o *outage) answered() {
 	now := o.now()
 	if !o.since.IsZero() {
-		o.logger.Info("the temporal cluster answers again", "address", o.address, "after", now.Sub(o.since).Round(time.Second))
+		o.logger.Info("temporal answers again", "address", o.address, "after", now.Sub(o.since).Round(time.Second))
 	}
 	if o.up.IsZero() || !o.since.IsZero() {
 		o.up = now

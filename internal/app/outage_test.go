@@ -73,7 +73,7 @@ func TestOutage_atStart(t *testing.T) {
 	require.Equal(t, attempts-1, strings.Count(s.log.String(), "does not answer"), "a line for each attempt")
 	require.Contains(t, s.log.String(), "answers again")
 	require.Len(t, s.told, 1)
-	require.Contains(t, s.told[0], "up 0s: temporal cluster temporal.example:7233 unreachable since 2026-11-03 04:00 UTC: connection refused")
+	require.Contains(t, s.told[0], "up 0s: temporal at temporal.example:7233 unreachable since 2026-11-03 04:00 UTC: connection refused")
 	require.True(t, strings.HasPrefix(s.told[0], "10m"), s.told[0])
 }
 

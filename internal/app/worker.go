@@ -123,16 +123,14 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	}
 	identity := workerIdentity(settings.Node.Name)
 	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger, MetricsHandler: counter}
-	beat := beatAtMost
+	beat, dialCtx := beatCluster, ctx
 	if w.server != nil {
-		dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
+		var cancel context.CancelFunc
+		dialCtx, cancel = context.WithTimeout(ctx, dialLimit)
 		defer cancel()
-		w.Client, err = temporalclient.Dial(dialCtx, target)
-	} else {
-		beat = beatCluster
-		err = w.join(ctx, target, o)
+		beat = beatAtMost
 	}
-	if err != nil {
+	if err := w.join(dialCtx, target, o); err != nil {
 		return nil, err
 	}
 	if w.docker, err = docker.Connect(); err != nil {
@@ -175,7 +173,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	return w, nil
 }
 
-// join connects to the configured cluster, however long that takes, and has it watched from then on.
+// join connects to Temporal, for a cluster however long that takes, and has it watched from then on: our own server may hang, too.
 func (w *Worker) join(ctx context.Context, target temporalclient.Target, o Options) error {
 	address, err := target.Address()
 	if err != nil {

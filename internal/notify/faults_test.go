@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -76,12 +77,9 @@ func TestTeller_DiesWhileItTells(t *testing.T) {
 	dead, g := newDesk(path), newGate()
 	dead.Channels = []notify.Channel{{Name: "chat", Notifier: g}}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = dead.Tell(ctx, notify.Alert{Key: "k"}, "1") // it ends with the test
-	}()
-	t.Cleanup(func() { cancel(); <-ended })
+	var dying sync.WaitGroup
+	t.Cleanup(func() { cancel(); dying.Wait() })
+	dying.Go(func() { _, _ = dead.Tell(ctx, notify.Alert{Key: "k"}, "1") }) // it ends with the test
 	<-g.begun
 
 	d := newDesk(path)
@@ -96,7 +94,7 @@ func TestTeller_DiesWhileItTells(t *testing.T) {
 
 	d.now = d.now.Add(5 * time.Hour)
 	dead.now = d.now
-	go func() { _, _ = dead.Tell(ctx, notify.Alert{Key: "k"}, "3") }() // as above
+	dying.Go(func() { _, _ = dead.Tell(ctx, notify.Alert{Key: "k"}, "3") }) // as above
 	<-g.begun
 	d.now = d.now.Add(time.Minute)
 	report, err = d.Tell(t.Context(), notify.Alert{Key: "k"}, "4")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"canton-backup/internal/deadline"
 )
 
 // Ledger remembers what was told, in a file that worker and commands of one node share.
@@ -22,7 +24,7 @@ type Ledger struct {
 
 // Memory is what a process remembers of its ledger. The zero value is ready.
 type Memory struct {
-	disk Disk
+	disk deadline.Guard
 
 	mu      sync.Mutex // held for moments: never while somebody waits for a disk or for a channel
 	book    *book      // as it was known last; nil: it never was
@@ -55,7 +57,7 @@ func (l Ledger) Causes() ([]Told, error) {
 	m := l.memory()
 	var file *book
 	var readErr error
-	if !m.disk.Do(diskLimit, func() { file, readErr = read(l.File) }) {
+	if m.disk.Do(diskLimit, func() { file, readErr = read(l.File) }) != nil {
 		return m.causes(nil, errDisk)
 	}
 	return m.causes(file, readErr)
@@ -128,12 +130,12 @@ func (l Ledger) update(change func(b *book, note string)) (note string) {
 		}
 	}
 	var problem error
-	ended := m.disk.Do(diskLimit, func() {
+	hung := m.disk.Do(diskLimit, func() {
 		defer l.lock()()
 		file, readErr := read(l.File)
 		problem = apply(file, readErr)()
 	})
-	if !ended {
+	if hung != nil {
 		apply(nil, errDisk) // unless it was done before the disk began to hang
 		return join(note, errDisk.Error()+": what is told is known to this process alone")
 	}

@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"canton-backup/internal/deadline"
 )
 
 // Mark is when something was told last: the time of an empty file. Setting it needs no space, so that it outlives the process also on a disk
 // that is full, where the ledger cannot be written. Where the folder is read-only, a file among the temporary ones stands in.
 type Mark struct {
 	files []string
-	disk  *Disk
+	disk  *deadline.Guard
 }
 
 // Mark is the ledger's mark. It belongs to this user, as the ledger does.
@@ -40,7 +42,7 @@ func (m Mark) Set(at time.Time) error {
 // At is when something was told last; zero when that is not known.
 func (m Mark) At() time.Time {
 	var last time.Time
-	ended := m.disk.Do(diskLimit, func() {
+	hung := m.disk.Do(diskLimit, func() {
 		for _, path := range m.files {
 			if f, err := openMark(path, false); err == nil {
 				if info, err := f.Stat(); err == nil && info.ModTime().After(last) {
@@ -50,7 +52,7 @@ func (m Mark) At() time.Time {
 			}
 		}
 	})
-	if !ended {
+	if hung != nil {
 		return time.Time{}
 	}
 	return last
@@ -58,7 +60,7 @@ func (m Mark) At() time.Time {
 
 func (m Mark) bounded(f func() error) error {
 	var err error
-	if !m.disk.Do(diskLimit, func() { err = f() }) {
+	if m.disk.Do(diskLimit, func() { err = f() }) != nil {
 		return errDisk
 	}
 	return err
