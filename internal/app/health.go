@@ -22,7 +22,6 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/health"
-	"canton-backup/internal/notify"
 	"canton-backup/internal/temporalclient"
 	"canton-backup/workflows"
 )
@@ -45,8 +44,8 @@ func Stores(s config.Settings) ([]health.Store, []error) {
 }
 
 // observer is the one source of truth of a worker's status page, metrics and watchdog. connected is nil until Temporal has answered.
-func observer(settingsFile string, connected *atomic.Pointer[client.Client]) *health.Observer {
-	return health.NewObserver(sources(settingsFile, func(ctx context.Context, s config.Settings) health.Temporal {
+func observer(host *activities.Host, connected *atomic.Pointer[client.Client]) *health.Observer {
+	return health.NewObserver(sources(host, func(ctx context.Context, s config.Settings) health.Temporal {
 		c := connected.Load()
 		if c == nil {
 			return health.Temporal{Worker: "the worker is up and waits for Temporal, which has not answered yet"}
@@ -58,7 +57,7 @@ func observer(settingsFile string, connected *atomic.Pointer[client.Client]) *he
 // Health is the report of a node as seen from the command line: everything is looked at now. c is nil when Temporal cannot be
 // reached, for which why is the reason.
 func Health(ctx context.Context, settingsFile string, c client.Client, why error) health.Report {
-	return health.NewObserver(sources(settingsFile, func(ctx context.Context, s config.Settings) health.Temporal {
+	return health.NewObserver(sources(newHost(settingsFile, Program(), nil), func(ctx context.Context, s config.Settings) health.Temporal {
 		if c == nil {
 			return health.Temporal{Worker: why.Error()}
 		}
@@ -66,10 +65,10 @@ func Health(ctx context.Context, settingsFile string, c client.Client, why error
 	})).Fresh(ctx)
 }
 
-func sources(settingsFile string, ask func(context.Context, config.Settings) health.Temporal) health.Sources {
+func sources(host *activities.Host, ask func(context.Context, config.Settings) health.Temporal) health.Sources {
 	return health.Sources{
 		Program: Program(), Now: time.Now, Temporal: ask, Stores: Stores,
-		Settings: func() (config.Settings, error) { return config.Load(settingsFile) },
+		Settings: func() (config.Settings, error) { return config.Load(host.SettingsFile) },
 		Disk: func(ctx context.Context, s config.Settings, l catalog.Listing) *health.Disk {
 			local, err := LocalStore(s)
 			if err != nil {
@@ -97,7 +96,7 @@ func sources(settingsFile string, ask func(context.Context, config.Settings) hea
 			return keys, nil
 		},
 		Alerts: func(s config.Settings) (told []health.Told, unalerted bool) {
-			told, _ = notify.Ledger{File: activities.AlertsFile(s)}.Causes() // one that cannot be read is begun anew by the next alert, which says so
+			told, _ = activities.Teller(host, s).Ledger.Causes() // one that cannot be read is begun anew by the next alert, which says so
 			return told, len(Channels(s)) == 0
 		},
 	}

@@ -114,7 +114,8 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 		}()
 	}
 	var connected atomic.Pointer[client.Client]
-	watch := observer(o.SettingsFile, &connected)
+	host := newHost(o.SettingsFile, Program(), nil)
+	watch := observer(host, &connected)
 	registry := metrics.NewRegistry(func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r })
 	var counter client.MetricsHandler
 	counter, w.counts = temporalclient.Metrics(registry, logger)
@@ -136,7 +137,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	if w.docker, err = docker.Connect(); err != nil {
 		return nil, err
 	}
-	host := newHost(o.SettingsFile, Program(), w.docker)
+	host.Docker = w.docker
 	host.Keys = ring
 	connected.Store(&w.Client)
 	host.Health = watch.Watch
