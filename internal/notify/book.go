@@ -70,10 +70,9 @@ func (e *entry) touched() time.Time {
 }
 
 // claimed: somebody else is telling it to the channel.
-func (e *entry) claimed(channel, by string, now time.Time) bool {
+func (e *entry) claimed(channel, by string) bool {
 	c, has := e.Telling[channel]
-	age := now.Sub(c.At)
-	return has && c.By != by && age >= 0 && age < claimLimit
+	return has && c.By != by
 }
 
 // open: the channel was told, and has not heard of the end.

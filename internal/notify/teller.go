@@ -54,7 +54,7 @@ func (t Teller) Tell(ctx context.Context, a Alert, occurrence string) (Report, e
 			report.Held = e.held(now, t.Repeat)
 			return
 		}
-		due = slices.DeleteFunc(due, func(c Channel) bool { return e.claimed(c.Name, occurrence, now) })
+		due = slices.DeleteFunc(due, func(c Channel) bool { return e.claimed(c.Name, occurrence) })
 		if len(due) == 0 {
 			report.Held = "it is being told right now"
 			return
