@@ -29,7 +29,7 @@ func Bad() health.Report {
 	closed := r.Runs[0].Started.Add(40 * time.Second)
 	r.Runs[0].Status, r.Runs[0].Closed, r.Runs[0].Set = "Failed", &closed, ""
 	r.Alerts = []health.Told{
-		{Key: "Backup/Upload/rsync", Headline: "Backup failed at Upload: connection refused", First: r.At.Add(-27 * time.Hour), Last: r.At.Add(-3 * time.Hour), Times: 7},
+		{Key: "Backup/Upload/rsync", Headline: "Backup failed at Upload: connection refused", First: r.At.Add(-27 * time.Hour), Last: r.At.Add(-3 * time.Hour), Times: 7, Delivered: true},
 		{Key: "watch/schedule-paused", Headline: "The schedule of backups is paused", First: r.At.Add(-26 * time.Hour), Last: r.At.Add(-2 * time.Hour), Times: 2, Undelivered: "telegram: 502 Bad Gateway"},
 	}
 	expires := r.At.AddDate(0, 0, 12)
