@@ -22,19 +22,6 @@ import (
 	"canton-backup/internal/store/dir"
 )
 
-type told struct {
-	alerts []notify.Alert
-	fail   error
-}
-
-func (n *told) Notify(_ context.Context, a notify.Alert) error {
-	if n.fail != nil {
-		return n.fail
-	}
-	n.alerts = append(n.alerts, a)
-	return nil
-}
-
 // alerting gives an environment of activities that tell these channels, in a home of its own with these settings, at a time that the test may move.
 func alerting(t *testing.T, settings string, now *time.Time, channels ...notify.Channel) *testsuite.TestActivityEnvironment {
 	t.Helper()
@@ -63,7 +50,7 @@ func notified(t *testing.T, env *testsuite.TestActivityEnvironment, activity, in
 
 // The settings may be what is wrong: the channel that could be read is told, and what was told is not told again.
 func TestNotify_BrokenSettings(t *testing.T) {
-	bot := &told{}
+	bot := &channel{}
 	now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
 	env := alerting(t, "BACKUP_TYPE=nonsense\nNODE_NAME=a/b\nNOTIFY_REPEAT=1m\nnonsense\n", &now, notify.Channel{Name: "bot", Notifier: bot})
 	for i, want := range []Notified{{Sent: true}, {Held: "told 0s ago, again after 15m0s"}} {
@@ -77,25 +64,25 @@ func TestNotify_BrokenSettings(t *testing.T) {
 // What is delivered in part is no failure, unless another try may mend it.
 func TestNotify_SomeChannelsFail(t *testing.T) {
 	now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
-	good, bad := &told{}, &told{fail: fmt.Errorf("%w: dead token", notify.ErrRejected)}
+	good, bad := &channel{}, &channel{dead: fmt.Errorf("%w: dead token", notify.ErrRejected)}
 	env := alerting(t, "BACKUP_TYPE=skip\nNODE_NAME=n\n", &now, notify.Channel{Name: "good", Notifier: good}, notify.Channel{Name: "bad", Notifier: bad})
 	got, err := notified(t, env, alerts.Notify, notify.Alert{Key: "a"})
 	require.NoError(t, err)
 	require.Equal(t, Notified{Sent: true, Why: "bad: alert rejected: dead token"}, got)
 
-	bad.fail = errors.New("no line")
+	bad.dead = errors.New("no line")
 	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "b"})
 	var failure *temporal.ApplicationError
 	require.ErrorAs(t, err, &failure)
 	require.False(t, failure.NonRetryable())
 	require.Equal(t, StepFailed, failure.Type())
 
-	bad.fail = &notify.RetryError{After: 9 * time.Second}
+	bad.dead = &notify.RetryError{After: 9 * time.Second}
 	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "c"})
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, 9*time.Second, failure.NextRetryDelay())
 
-	bad.fail, good.fail = notify.ErrRejected, notify.ErrRejected
+	bad.dead, good.dead = notify.ErrRejected, notify.ErrRejected
 	_, err = notified(t, env, alerts.Notify, notify.Alert{Key: "d"})
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.NonRetryable())
@@ -113,12 +100,12 @@ func TestNotify_Retried(t *testing.T) {
 	t.Setenv("HOME", home)
 	file := filepath.Join(home, "toolkit.conf")
 	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
-	good, bad, dead := &told{}, &told{fail: errors.New("no line")}, &told{fail: errors.New("no line")}
+	good, bad, dead := &channel{}, &channel{dead: errors.New("no line")}, &channel{dead: errors.New("no line")}
 	tries := 0
 	host := &Host{SettingsFile: file, Now: time.Now,
 		Channels: func(config.Settings) []notify.Channel {
 			if tries++; tries == 3 {
-				bad.fail = nil
+				bad.dead = nil
 			}
 			return []notify.Channel{{Name: "good", Notifier: good}, {Name: "bad", Notifier: bad}, {Name: "dead", Notifier: dead}}
 		},
@@ -147,7 +134,7 @@ func TestNotify_Retried(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	for settings, messages := range map[string]int{"NOTIFY_ON=failure": 1, "NOTIFY_ON=failure,recovery": 2} {
-		bot := &told{}
+		bot := &channel{}
 		now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
 		env := alerting(t, "BACKUP_TYPE=skip\nNODE_NAME=n\n"+settings+"\n", &now, notify.Channel{Name: "bot", Notifier: bot})
 		_, err := notified(t, env, alerts.Notify, notify.Alert{Key: "Backup/Upload/AuthDenied", Cause: "x"})
@@ -199,7 +186,7 @@ func TestNotifyBusy(t *testing.T) {
 		"holds for ever":  {&Run{Type: "BackupNode", Since: now.Add(-8 * time.Hour)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bot := &told{}
+			bot := &channel{}
 			host := &Host{SettingsFile: file, Now: func() time.Time { return now },
 				Channels: func(config.Settings) []notify.Channel { return []notify.Channel{{Name: "bot", Notifier: bot}} },
 				Local:    func(s config.Settings) (LocalStore, error) { return dir.New(dir.Config{Path: s.BackupDir, Owner: "n"}) },
@@ -229,12 +216,12 @@ func TestNotify_ChannelHangs(t *testing.T) {
 		t.Setenv("HOME", home)
 		file := filepath.Join(home, "toolkit.conf")
 		require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
-		good, hangs := &told{}, &told{fail: fmt.Errorf("send alert: %w", &notify.HangError{})}
+		good, hangs := &channel{}, &channel{dead: fmt.Errorf("send alert: %w", &notify.HangError{})}
 		tries := 0
 		host := &Host{SettingsFile: file, Now: time.Now,
 			Channels: func(config.Settings) []notify.Channel {
 				if tries++; tries == answersAt {
-					hangs.fail = nil
+					hangs.dead = nil
 				}
 				return []notify.Channel{{Name: "good", Notifier: good}, {Name: "hangs", Notifier: hangs}}
 			},
@@ -268,7 +255,7 @@ func TestNotify_SetsDiskHangs(t *testing.T) {
 	t.Setenv("HOME", home)
 	file := filepath.Join(home, "toolkit.conf")
 	require.NoError(t, os.WriteFile(file, []byte("BACKUP_TYPE=skip\nNODE_NAME=n\n"), 0o600))
-	bot, looks, revive := &told{}, atomic.Int32{}, make(chan struct{})
+	bot, looks, revive := &channel{}, atomic.Int32{}, make(chan struct{})
 	t.Cleanup(func() { close(revive) })
 	host := &Host{SettingsFile: file, Now: time.Now, Channels: func(config.Settings) []notify.Channel { return []notify.Channel{{Name: "bot", Notifier: bot}} },
 		Local: func(config.Settings) (LocalStore, error) {
