@@ -137,7 +137,7 @@ func labels(selector string) []string {
 // Temporal's client, which a test of internal/temporalserver sees a worker make.
 func known(t *testing.T) map[string][]string {
 	t.Helper()
-	all := map[string][]string{"up": nil, "temporal_request_total": nil}
+	all := map[string][]string{"up": nil, "temporal_request_total": nil, "ALERTS": {"alertname", "alertstate", "node", "network"}}
 	for _, m := range metrics.Table {
 		all[m.Name] = append([]string{"node", "network"}, m.Labels...)
 	}

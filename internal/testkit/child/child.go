@@ -2,6 +2,8 @@
 package child
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -38,13 +40,34 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
-// FreePort is a TCP port of the loopback interface that nobody listens on.
+// The ports of FreePort: below those that the kernel gives to outgoing connections and to servers that name none, so that no such server takes
+// one between the choice and its use.
+const (
+	lowestPort  = 10000
+	highestPort = 14999
+)
+
+// FreePort is a TCP port of the loopback interface that nobody listens on, and that no other test gets while this one lasts, whatever process it
+// runs in.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 10 * (highestPort - lowestPort) {
+		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
+		reservation, err := net.Listen("unix", fmt.Sprintf("@canton-backup-test-port-%d", port)) // it ends with the process, and leaves no file
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			_ = reservation.Close()
+			continue
+		}
+		require.NoError(t, l.Close())
+		t.Cleanup(func() { _ = reservation.Close() })
+		return port
+	}
+	require.Fail(t, "no port is free")
+	return 0
 }
 
 // WaitPort waits until somebody listens on the port.
