@@ -22,6 +22,7 @@ import (
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
 	"canton-backup/internal/health"
+	"canton-backup/internal/store"
 	"canton-backup/internal/temporalclient"
 	"canton-backup/workflows"
 )
@@ -34,11 +35,19 @@ const (
 
 // Stores opens this host's store and every target, in this order. What cannot be opened has its error at the same place.
 func Stores(s config.Settings) ([]health.Store, []error) {
+	var all []health.Store
+	var errs []error
+	add := func(name string, opened store.Store, err error) {
+		if err != nil {
+			opened = nil // not a nil of the store's type, which looks like a store
+		}
+		all, errs = append(all, health.Store{Name: name, Store: opened}), append(errs, err)
+	}
 	local, err := LocalStore(s)
-	all, errs := []health.Store{{Name: health.Local, Store: local}}, []error{err}
+	add(health.Local, local, err)
 	for _, kind := range s.Targets {
 		target, err := RemoteStore(s, kind)
-		all, errs = append(all, health.Store{Name: string(kind), Store: target}), append(errs, err)
+		add(string(kind), target, err)
 	}
 	return all, errs
 }
