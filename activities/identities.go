@@ -173,16 +173,10 @@ func (d *Dumps) carryOn(ctx context.Context, s config.Settings, in IdentitiesInp
 func freshBefore(listing catalog.Listing, set backupset.ID) bool {
 	for _, e := range listing.Sets {
 		if e.Own && e.Manifest.Set < set {
-			return FreshIdentities(e.Manifest)
+			return e.Manifest.FreshIdentities()
 		}
 	}
 	return false
-}
-
-// FreshIdentities reports whether a set's identities were fetched when it was made.
-func FreshIdentities(m backupset.Manifest) bool {
-	c, has := m.Component(backupset.Identities)
-	return has && c.IdentitiesEvidence != nil && c.IdentitiesEvidence.For == m.Set
 }
 
 const identitiesLimit = 4 << 20 // bytes, encrypted

@@ -123,6 +123,12 @@ func (m Manifest) Plain() bool {
 	return slices.ContainsFunc(m.Components, func(c Component) bool { return c.Encryption == Unencrypted })
 }
 
+// FreshIdentities reports whether the set's identities were fetched when it was made, and not carried on from an earlier one.
+func (m Manifest) FreshIdentities() bool {
+	c, has := m.Component(Identities)
+	return has && c.IdentitiesEvidence != nil && c.IdentitiesEvidence.For == m.Set
+}
+
 // FormatFor is the version that a manifest of these components needs: the lowest, so that earlier programs read what they can.
 func FormatFor(components []Component) int {
 	for _, c := range components {

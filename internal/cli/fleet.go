@@ -11,6 +11,7 @@ import (
 
 	"canton-backup/internal/config"
 	"canton-backup/internal/fleet"
+	"canton-backup/internal/health"
 	"canton-backup/internal/temporalclient"
 )
 
@@ -44,7 +45,7 @@ func printFleet(w io.Writer, nodes []fleet.Node, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := &printer{w: table}
 	p.linef("VERDICT\tNODE\tNETWORK\tEVERY\tLAST RUN\tNEXT\tWORKER\tWHY")
-	count := map[fleet.Verdict]int{}
+	count := map[health.Verdict]int{}
 	for _, n := range nodes {
 		count[n.Verdict]++
 		last, next := "-", "-"

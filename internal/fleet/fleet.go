@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"canton-backup/internal/attributes"
+	"canton-backup/internal/health"
 	"canton-backup/workflows"
 )
 
@@ -36,14 +37,11 @@ const (
 	bodyType    = "BackupNode" // a node's body: what came too early because the node was busy has none
 )
 
-// Verdict is what a node's backups are worth a look at.
-type Verdict string
-
-// The verdicts.
+// The verdicts are those of a node's own report.
 const (
-	OK      Verdict = "OK"
-	Warning Verdict = "WARNING"
-	Failed  Verdict = "FAILED"
+	OK      = health.OK
+	Warning = health.Warning
+	Failed  = health.Failed
 )
 
 // Worker is what is known of a node's worker.
@@ -68,17 +66,17 @@ type Run struct {
 
 // Node is one node of the fleet. As JSON it is the contract of `canton-backup status --all --json`.
 type Node struct {
-	Name    string        `json:"node"`
-	Network string        `json:"network,omitempty"` // of its newest run, empty before the first
-	Verdict Verdict       `json:"verdict"`
-	Reason  string        `json:"reason,omitempty"` // why it is not OK
-	Every   time.Duration `json:"every"`            // nanoseconds
-	Paused  bool          `json:"paused"`
-	Note    string        `json:"note,omitempty"` // of the pause
-	Next    *time.Time    `json:"next,omitempty"`
-	Worker  Worker        `json:"worker"`
-	Running bool          `json:"running"` // a backup is under way
-	Last    *Run          `json:"last,omitempty"`
+	Name    string         `json:"node"`
+	Network string         `json:"network,omitempty"` // of its newest run, empty before the first
+	Verdict health.Verdict `json:"verdict"`
+	Reason  string         `json:"reason,omitempty"` // why it is not OK
+	Every   time.Duration  `json:"every"`            // nanoseconds
+	Paused  bool           `json:"paused"`
+	Note    string         `json:"note,omitempty"` // of the pause
+	Next    *time.Time     `json:"next,omitempty"`
+	Worker  Worker         `json:"worker"`
+	Running bool           `json:"running"` // a backup is under way
+	Last    *Run           `json:"last,omitempty"`
 
 	fault error // the server did not answer about the node
 }
@@ -120,7 +118,7 @@ func Nodes(ctx context.Context, c client.Client) ([]Node, error) {
 
 // Sort puts the worst first, and else goes by name.
 func Sort(nodes []Node) {
-	worst := []Verdict{Failed, Warning, OK}
+	worst := []health.Verdict{Failed, Warning, OK}
 	slices.SortFunc(nodes, func(a, b Node) int {
 		return cmp.Or(cmp.Compare(slices.Index(worst, a.Verdict), slices.Index(worst, b.Verdict)), cmp.Compare(a.Name, b.Name))
 	})

@@ -18,6 +18,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"canton-backup/internal/health"
 )
 
 var now = time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
@@ -29,7 +31,7 @@ func TestJudge(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		node   Node
-		want   Verdict
+		want   health.Verdict
 		reason string
 	}{
 		"good":                        {Node{Worker: Polls, Last: good("Completed", "done")}, OK, ""},

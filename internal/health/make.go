@@ -162,7 +162,7 @@ func identity(f Facts) *Identity {
 	i := &Identity{Set: m.Set, State: "NONE"}
 	if c, has := m.Component(backupset.Identities); has && c.IdentitiesEvidence != nil {
 		i.State, i.TakenAt = "STALE", &c.IdentitiesEvidence.TakenAt
-		if c.IdentitiesEvidence.For == m.Set {
+		if m.FreshIdentities() {
 			i.State = "OK"
 		}
 	}
