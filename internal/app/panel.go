@@ -22,11 +22,10 @@ type page struct {
 
 // servePage serves status page and metrics in the background. An address that is taken keeps no backup from being made: it is logged, and tried
 // again until it is free.
-func servePage(s config.Settings, watch *health.Observer, counts http.Handler, logger *slog.Logger) *page {
+func servePage(s config.Settings, report func(context.Context) health.Report, counts http.Handler, logger *slog.Logger) *page {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &page{stop: stop, done: make(chan struct{})}
-	options := panel.Options{Address: s.Health.Address, Logger: logger, Metrics: counts,
-		Report: func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r }} // without one the page says so
+	options := panel.Options{Address: s.Health.Address, Logger: logger, Metrics: counts, Report: report}
 	go func() {
 		defer close(p.done)
 		for told := false; ; told = true {

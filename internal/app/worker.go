@@ -116,11 +116,12 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	var connected atomic.Pointer[client.Client]
 	host := newHost(o.SettingsFile, Program(), nil)
 	watch := observer(host, &connected)
-	registry := metrics.NewRegistry(func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r })
+	report := func(ctx context.Context) health.Report { r, _ := watch.Report(ctx); return r } // without one, page and metrics say so
+	registry := metrics.NewRegistry(report)
 	var counter client.MetricsHandler
 	counter, w.counts = temporalclient.Metrics(registry, logger)
 	if settings.Health.Address != "" && o.Page {
-		w.page = servePage(settings, watch, metrics.Handler(registry), logger.With("component", "page")) // it tells of a cluster that does not answer, too
+		w.page = servePage(settings, report, metrics.Handler(registry), logger.With("component", "page")) // it tells of a cluster that does not answer, too
 	}
 	identity := workerIdentity(settings.Node.Name)
 	target := temporalclient.Target{EmbeddedAddress: EmbeddedAddress(settings), Identity: identity + strconv.Itoa(os.Getpid()), Logger: sdkLogger, MetricsHandler: counter}
