@@ -2,133 +2,69 @@ package seal
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-// gzipBlock is the text that one gzip member holds. Small enough that a table of random bytes and a table of text seldom
-// share one, large enough that the 32 KiB window is rarely cold.
-const gzipBlock = 256 << 10
+// gzipBlock is the text that one gzip member holds. Smaller ones cost bytes: each begins with an empty window.
+const gzipBlock = 1 << 20
 
-// gzipWriter writes a stream of gzip members, which gunzip reads as one file, and compresses them on several processors.
-// Every block is compressed as fast matching can do it, and where that finds little to match also by Huffman codes alone; the smaller
-// one is kept. A dump is mostly bytea in hex: half of it is air, but matching alone finds no match in it and gives up
-// (docs/decisions/0002-compression.md).
-type gzipWriter struct {
-	block []byte
-	queue chan chan *bytes.Buffer // compressed blocks in order; its capacity bounds the memory
-	spare sync.Pool               // of *[]byte, blocks to fill
-	ended chan struct{}
+// gzipLevel writes no more than the customer's `gzip` (level 6) does of any text that repeats, at an eighth of its work: lower levels write up to a
+// twelfth more (docs/decisions/0002-compression.md).
+const gzipLevel = 5
 
-	mu     sync.Mutex
-	err    error // first failure of the writer behind us
-	closed bool
-}
+// searchable is how much a quick search for repetitions leaves, at most, of text that is worth a longer one. Of random bytes in hex it leaves half.
+const searchable = 0.45
 
-func newGzipWriter(to io.Writer, workers int) *gzipWriter {
-	w := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan *bytes.Buffer, 4*workers), ended: make(chan struct{})}
-	w.spare.New = func() any { b := make([]byte, 0, gzipBlock); return &b }
-	go func() {
-		defer close(w.ended)
-		for member := range w.queue {
-			data := <-member
-			if w.failed() == nil {
-				if _, err := to.Write(data.Bytes()); err != nil {
-					w.mu.Lock()
-					w.err = err
-					w.mu.Unlock()
-				}
-			}
-			members.Put(data)
+// newGzipWriter packs each block as a search for repetitions does it, or, where there are none, by Huffman codes alone. A dump is mostly bytea in hex:
+// half of it is air, but a search finds no match in it, takes long, and gives up.
+func newGzipWriter(to io.Writer, workers int) *blockWriter {
+	var searching, literal, tasting gzipPool
+	searching.level, literal.level, tasting.level = gzipLevel, gzip.HuffmanOnly, gzip.BestSpeed
+	return newBlockWriter(to, gzipBlock, 2*workers, func(dst, block []byte) []byte {
+		if taste := sample(block); float64(len(tasting.pack(dst, taste))) > searchable*float64(len(taste)) {
+			return literal.pack(dst, block)
 		}
-	}()
-	return w
+		return searching.pack(dst, block)
+	})
 }
 
-func (w *gzipWriter) failed() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+// sample is a few pieces of a block, side by side: tables change within one.
+func sample(block []byte) []byte {
+	const pieces, size = 4, 16 << 10
+	if len(block) <= pieces*size {
+		return block
+	}
+	taken := make([]byte, 0, pieces*size)
+	for i := range pieces {
+		at := i * (len(block) - size) / (pieces - 1)
+		taken = append(taken, block[at:at+size]...)
+	}
+	return taken
 }
 
-func (w *gzipWriter) Write(p []byte) (int, error) {
-	written := 0
-	for len(p) > 0 {
-		if err := w.failed(); err != nil {
-			return written, err
-		}
-		n := min(len(p), gzipBlock-len(w.block))
-		w.block = append(w.block, p[:n]...)
-		p, written = p[n:], written+n
-		if len(w.block) == gzipBlock {
-			w.submit()
+// gzipPool reuses writers of one level: each holds large tables.
+type gzipPool struct {
+	level int
+	idle  sync.Pool
+}
+
+// pack appends a member to dst.
+func (p *gzipPool) pack(dst, text []byte) []byte {
+	out := bytes.NewBuffer(dst)
+	w, ok := p.idle.Get().(*gzip.Writer)
+	if ok {
+		w.Reset(out)
+	} else {
+		var err error
+		if w, err = gzip.NewWriterLevel(out, p.level); err != nil {
+			panic(err) // the level is one of the constants above
 		}
 	}
-	return written, nil
-}
-
-func (w *gzipWriter) submit() {
-	full := w.block
-	w.block = (*w.spare.Get().(*[]byte))[:0]
-	member := make(chan *bytes.Buffer, 1)
-	w.queue <- member
-	go func() {
-		member <- compressBlock(full)
-		w.spare.Put(&full)
-	}()
-}
-
-// Close writes the last member. An empty stream still is a valid gzip file.
-func (w *gzipWriter) Close() error {
-	if w.closed {
-		return errors.New("gzip stream is closed")
-	}
-	w.closed = true
-	w.submit()
-	close(w.queue)
-	<-w.ended
-	return w.failed()
-}
-
-// Writers of one level are reused: each holds large tables. So are the buffers that take their members: new ones for every block
-// cost a tenth of the compressor's time.
-var (
-	matching = sync.Pool{New: func() any { return newMember(gzip.BestSpeed) }}
-	huffman  = sync.Pool{New: func() any { return newMember(gzip.HuffmanOnly) }}
-	members  = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-)
-
-func newMember(level int) *gzip.Writer {
-	w, err := gzip.NewWriterLevel(io.Discard, level)
-	if err != nil {
-		panic(err) // the level is one of the two constants above
-	}
-	return w
-}
-
-// compressBlock returns a buffer that goes back to members.
-func compressBlock(block []byte) *bytes.Buffer {
-	best := compressWith(&matching, block)
-	if best.Len()*100 > len(block)*45 {
-		other := compressWith(&huffman, block)
-		if other.Len() < best.Len() {
-			best, other = other, best
-		}
-		members.Put(other)
-	}
-	return best
-}
-
-func compressWith(pool *sync.Pool, block []byte) *bytes.Buffer {
-	w := pool.Get().(*gzip.Writer)
-	defer pool.Put(w)
-	out := members.Get().(*bytes.Buffer)
-	out.Reset()
-	w.Reset(out)
-	_, _ = w.Write(block) // a bytes.Buffer takes everything
+	defer p.idle.Put(w)
+	_, _ = w.Write(text) // a bytes.Buffer takes everything
 	_ = w.Close()
-	return out
+	return out.Bytes()
 }

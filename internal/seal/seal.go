@@ -27,6 +27,14 @@ type Result struct {
 	SHA256      string // of the file, lower-case hex
 	PlainSize   int64  // bytes of the text
 	PlainSHA256 string // of the text
+	ZstdLevel   int    // that most of it was packed with, 0 for another codec
+}
+
+// Form is how a text is kept.
+type Form struct {
+	Codec  backupset.Codec        // empty: not compressed
+	Levels Levels                 // of zstd
+	To     *encryption.Recipients // nil: not encrypted
 }
 
 // Writer compresses and encrypts text into a file. It is not safe for concurrent use, except for the counters.
@@ -38,21 +46,20 @@ type Writer struct {
 	plain  *digest
 }
 
-// Create makes the file (0600, it must not exist) and starts a stream into it. Without a codec the text is not compressed, with nil
-// recipients not encrypted.
-func Create(path string, codec backupset.Codec, to *encryption.Recipients) (*Writer, error) {
+// Create makes the file (0600, it must not exist) and starts a stream into it.
+func Create(path string, form Form) (*Writer, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create dump file: %w", err)
 	}
 	w := &Writer{file: file, stored: newDigest(file)}
 	w.cipher = nopCloser{w.stored}
-	if to != nil {
-		if w.cipher, err = to.Encrypt(w.stored); err != nil {
+	if form.To != nil {
+		if w.cipher, err = form.To.Encrypt(w.stored); err != nil {
 			return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
 		}
 	}
-	if w.codec, err = compressor(w.cipher, codec); err != nil {
+	if w.codec, err = compressor(w.cipher, form); err != nil {
 		return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
 	}
 	w.plain = newDigest(w.codec)
@@ -84,7 +91,11 @@ func (w *Writer) Close() (Result, error) {
 	if err := w.file.Close(); err != nil {
 		return Result{}, errors.Join(fmt.Errorf("write dump file: %w", err), os.Remove(w.file.Name()))
 	}
-	return Result{Size: w.stored.count.Load(), SHA256: w.stored.sum(), PlainSize: w.plain.count.Load(), PlainSHA256: w.plain.sum()}, nil
+	r := Result{Size: w.stored.count.Load(), SHA256: w.stored.sum(), PlainSize: w.plain.count.Load(), PlainSHA256: w.plain.sum()}
+	if z, ok := w.codec.(*zstdWriter); ok {
+		r.ZstdLevel = z.dial.most()
+	}
+	return r, nil
 }
 
 // Abort gives the file up and removes it.
@@ -95,18 +106,17 @@ func (w *Writer) Abort() error {
 	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
 }
 
-func compressor(w io.Writer, codec backupset.Codec) (io.WriteCloser, error) {
-	workers := max(2, runtime.GOMAXPROCS(0))
-	switch codec {
+func compressor(w io.Writer, form Form) (io.WriteCloser, error) {
+	workers := runtime.GOMAXPROCS(0)
+	switch form.Codec {
 	case "":
 		return nopCloser{w}, nil
 	case backupset.Gzip:
 		return newGzipWriter(w, workers), nil
 	case backupset.Zstd:
-		// Entropy coding always: without it the fastest level stores hex text as it is.
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true), zstd.WithEncoderConcurrency(workers))
+		return newZstdWriter(w, workers, form.Levels)
 	default:
-		return nil, fmt.Errorf("codec %q is unknown", codec)
+		return nil, fmt.Errorf("codec %q is unknown", form.Codec)
 	}
 }
 

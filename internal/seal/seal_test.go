@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -78,7 +79,7 @@ func TestVerify_SeesEveryDefect(t *testing.T) {
 func TestWriter_AbortAndFullDiskLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "dump")
-	w, err := seal.Create(path, backupset.Gzip, nil)
+	w, err := seal.Create(path, seal.Form{Codec: backupset.Gzip})
 	require.NoError(t, err)
 	_, err = w.Write(text(2 << 20))
 	require.NoError(t, err)
@@ -88,16 +89,16 @@ func TestWriter_AbortAndFullDiskLeaveNothing(t *testing.T) {
 	require.Empty(t, left)
 
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	_, err = seal.Create(path, backupset.Gzip, nil)
+	_, err = seal.Create(path, seal.Form{Codec: backupset.Gzip})
 	require.ErrorIs(t, err, os.ErrExist)
-	_, err = seal.Create(filepath.Join(dir, "x"), "lz4", nil)
+	_, err = seal.Create(filepath.Join(dir, "x"), seal.Form{Codec: "lz4"})
 	require.Error(t, err)
 	require.NoFileExists(t, filepath.Join(dir, "x"))
 }
 
 func store(t *testing.T, path string, codec backupset.Codec, plain []byte) backupset.Component {
 	t.Helper()
-	w, err := seal.Create(path, codec, nil)
+	w, err := seal.Create(path, seal.Form{Codec: codec})
 	require.NoError(t, err)
 	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{bytes.NewReader(plain)}, make([]byte, 100_000))
 	require.NoError(t, err)
@@ -122,7 +123,7 @@ func TestWriter_FullDisk(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).Run())
 			t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
-			w, err := seal.Create(filepath.Join(dir, "dump"), codec, nil)
+			w, err := seal.Create(filepath.Join(dir, "dump"), seal.Form{Codec: codec})
 			require.NoError(t, err)
 			_, err = io.Copy(struct{ io.Writer }{w}, bytes.NewReader(text(16<<20)))
 			if err == nil {
@@ -156,7 +157,7 @@ func TestCreate_Encrypted(t *testing.T) {
 	require.NoError(t, err)
 	for _, codec := range []backupset.Codec{backupset.Gzip, backupset.Zstd, ""} {
 		path := filepath.Join(t.TempDir(), "file")
-		w, err := seal.Create(path, codec, to)
+		w, err := seal.Create(path, seal.Form{Codec: codec, To: to})
 		require.NoError(t, err)
 		text := strings.Repeat("a line of a dump\n", 100_000)
 		_, err = io.WriteString(w, text)
@@ -192,4 +193,30 @@ func TestCreate_Encrypted(t *testing.T) {
 		require.ErrorIs(t, seal.VerifyStored(bytes.NewReader(altered), c), seal.ErrDiffers)
 		require.ErrorIs(t, seal.Verify(t.Context(), bytes.NewReader(data[:len(data)-1]), c, key), seal.ErrDiffers)
 	}
+}
+
+// Frames of several levels are one file to the stock tool, and a slow link gets fewer bytes.
+func TestWriter_LevelsByTheLink(t *testing.T) {
+	var row strings.Builder
+	source := rand.New(rand.NewPCG(1, 2))
+	for row.Len() < 9<<20 {
+		fmt.Fprintf(&row, "%d\t{\"owner\":\"validator-%d::1220\",\"round\":%d,\"amount\":\"%d.0000000000\"}\n", source.Int32(), source.IntN(300), source.IntN(3000), source.IntN(5000))
+	}
+	sizes := map[int64]int64{}
+	for _, link := range []int64{0, 1 << 40, 1000} {
+		path := filepath.Join(t.TempDir(), "dump")
+		w, err := seal.Create(path, seal.Form{Codec: backupset.Zstd, Levels: seal.Levels{Floor: 1, Ceiling: 7, Link: link}})
+		require.NoError(t, err)
+		_, err = io.WriteString(w, row.String())
+		require.NoError(t, err)
+		r, err := w.Close()
+		require.NoError(t, err)
+		require.Equal(t, map[int64]int{0: 1, 1 << 40: 1, 1000: 7}[link], r.ZstdLevel)
+		sizes[link] = r.Size
+		decoded, err := exec.Command("zstd", "-dcq", path).Output()
+		require.NoError(t, err)
+		require.True(t, row.String() == string(decoded))
+	}
+	require.Less(t, sizes[1000], sizes[0]*95/100)
+	require.Equal(t, sizes[0], sizes[1<<40])
 }
