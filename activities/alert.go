@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -174,15 +172,7 @@ func Teller(h *Host, s config.Settings) notify.Teller {
 }
 
 // AlertsFile is the ledger of what was told, beside the run log.
-func AlertsFile(s config.Settings) string {
-	name := strings.Map(func(r rune) rune { // the name may be what is wrong with the settings
-		if r == '/' || r < ' ' {
-			return '_'
-		}
-		return r
-	}, s.Node.Name)
-	return filepath.Join(s.Home, ".canton", "logs", "alerts-"+name+".json")
-}
+func AlertsFile(s config.Settings) string { return besideRunLog(s, "alerts") }
 
 // occurrence is one for all tries of an activity.
 func occurrence(ctx context.Context, now time.Time) string {

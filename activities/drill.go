@@ -16,6 +16,7 @@ import (
 	"canton-backup/internal/config"
 	"canton-backup/internal/docker"
 	"canton-backup/internal/postgres"
+	"canton-backup/internal/process"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/secret"
 	"canton-backup/internal/store"
@@ -58,6 +59,7 @@ func (d *Drills) PlanDrill(ctx context.Context, in DrillRequest) (RestorePlan, e
 		if err != nil {
 			return err
 		}
+		process.UseCores(settings.Cores)
 		local, err := d.Local(settings)
 		if err != nil {
 			return err

@@ -150,6 +150,7 @@ func (c *capture) run(ctx context.Context) (dump Dump, err error) {
 	dump.Component.Contents = contents.Contents()
 	dump.Component.Warnings = warnings
 	dump.Component.Size, dump.Component.SHA256 = result.Size, result.SHA256
+	dump.Component.ZstdLevel = result.ZstdLevel
 	dump.Component.PlainSize, dump.Component.PlainSHA256 = result.PlainSize, result.PlainSHA256
 	if dump.Component.EndLSN, err = session.Position(ctx); err != nil {
 		return Dump{}, err
@@ -201,7 +202,7 @@ const dumpStall = 10 * time.Minute
 
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
 func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string, contents io.Writer) (seal.Result, string, error) {
-	w, err := seal.Create(path, c.in.Plan.Codec, c.to)
+	w, err := seal.Create(path, seal.Form{Codec: c.in.Plan.Codec, Levels: c.in.Plan.Zstd, To: c.to})
 	if err != nil {
 		return seal.Result{}, "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"canton-backup/internal/backupset"
@@ -19,6 +20,7 @@ import (
 	"canton-backup/internal/notify"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/store"
+	"canton-backup/internal/uplink"
 )
 
 // LocalStore is the store on this host that every set goes into first.
@@ -89,6 +91,20 @@ func staging(s config.Settings) string { return filepath.Join(s.BackupDir, ".sta
 
 func stagingOf(s config.Settings, set backupset.ID) string {
 	return filepath.Join(staging(s), string(set))
+}
+
+// rates is what is known of the links to the targets.
+func rates(s config.Settings) uplink.Rates { return uplink.Rates{File: besideRunLog(s, "uplink")} }
+
+// besideRunLog is the file of that kind of this node, in the folder of the run log.
+func besideRunLog(s config.Settings, kind string) string {
+	node := strings.Map(func(r rune) rune { // the name may be what is wrong with the settings
+		if r == '/' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, s.Node.Name)
+	return filepath.Join(s.Home, ".canton", "logs", kind+"-"+node+".json")
 }
 
 // target opens a target that the settings still name.

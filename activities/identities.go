@@ -109,7 +109,7 @@ func stageIdentities(s config.Settings, set backupset.ID, c backupset.Component,
 	}
 	c.File = backupset.IdentitiesName(set, c.Encryption)
 	staged := stagedName(c)
-	w, err := seal.Create(filepath.Join(folder, staged), "", to)
+	w, err := seal.Create(filepath.Join(folder, staged), seal.Form{To: to})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/process"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/store"
 )
@@ -32,6 +33,7 @@ type Plan struct {
 	Validator   string               `json:"validator_db"`
 	Participant string               `json:"participant_db"`
 	Codec       backupset.Codec      `json:"codec"`
+	Zstd        backupset.Levels     `json:"zstd,omitzero"` // of that codec
 	Encryption  backupset.Encryption `json:"encryption,omitempty"`
 	Recipients  []string             `json:"recipients,omitempty"` // fingerprints of the keys that will open the set
 	Targets     []Target             `json:"targets"`              // empty: sets stay on this host
@@ -68,6 +70,7 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	process.UseCores(settings.Cores)
 	plan := Plan{Node: settings.Node.Name, Network: settings.Node.Network, Codec: settings.Codec, Warnings: settings.Warnings, Searchable: n.Searchable}
 	local, err := n.Local(settings)
 	if err != nil {
@@ -93,7 +96,22 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 	if err := n.look(ctx, settings, checkLimit, &plan); err != nil {
 		return Plan{}, err
 	}
+	plan.Zstd = settings.Zstd
+	plan.Zstd.Link = link(settings, plan.Targets)
 	return plan, ctx.Err()
+}
+
+// link is the rate in bytes a second of the slowest target, as far as it is known.
+func link(s config.Settings, targets []Target) int64 {
+	var locations []string
+	for _, t := range targets {
+		locations = append(locations, t.Location)
+	}
+	rate := rates(s).Slowest(locations)
+	if limit := s.Upload.Limit; limit > 0 && len(targets) > 0 && (rate == 0 || rate > limit) {
+		return limit
+	}
+	return rate
 }
 
 // checkLimit bounds the look at one target: a dead one must not keep the set from this host.

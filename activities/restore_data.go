@@ -240,7 +240,7 @@ func loadFile(ctx context.Context, server *postgres.Server, path string, key *en
 			err = cause // whatever broke because of it
 		}
 	}()
-	loader, err := server.Console(ctx, h.Loading, app+" load", postgres.LoadParameters...)
+	loader, err := server.Console(ctx, h.Loading, app+" load", postgres.LoadParameters()...)
 	if err != nil {
 		return err
 	}

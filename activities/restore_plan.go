@@ -18,6 +18,7 @@ import (
 	"canton-backup/internal/canton"
 	"canton-backup/internal/catalog"
 	"canton-backup/internal/config"
+	"canton-backup/internal/process"
 	"canton-backup/internal/restore"
 	"canton-backup/internal/store"
 )
@@ -95,6 +96,7 @@ func PlanRestore(ctx context.Context, h *Host, s config.Settings, in RestoreRequ
 	if in.Only != "" && in.Only != backupset.Validator && in.Only != backupset.Participant {
 		return plan, fmt.Errorf("plan restore: %w: only %q is neither validator nor participant", errBadRequest, in.Only)
 	}
+	process.UseCores(s.Cores)
 	local, err := h.Local(s)
 	if err != nil {
 		return plan, err

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/catalog"
@@ -199,7 +202,14 @@ func (s *Sets) Upload(ctx context.Context, in UploadInput) (Uploaded, error) {
 		}
 		total.Store(m.Bytes())
 		done = Uploaded{Location: target.Location(), Bytes: m.Bytes()}
-		return catalog.Publish(ctx, target, m, local.Path, manifest, sent.Store)
+		begin := time.Now()
+		if err := catalog.Publish(ctx, target, m, local.Path, manifest, sent.Store); err != nil || attempt(ctx) > 1 { // a later attempt may have found most of it there
+			return err
+		}
+		if err := rates(settings).Note(target.Location(), m.Bytes(), time.Since(begin).Seconds()); err != nil {
+			activity.GetLogger(ctx).Warn(err.Error()) // a hint, see uplink.Rates
+		}
+		return nil
 	})
 	return done, err
 }

@@ -110,7 +110,7 @@ func (r *rig) load(ctx context.Context, path string, codec backupset.Codec) (err
 		return err
 	}
 	defer text.Close()
-	console, err := r.server.Console(ctx, restored, "bench", postgres.LoadParameters...)
+	console, err := r.server.Console(ctx, restored, "bench", postgres.LoadParameters()...)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (r *rig) captureExec(ctx context.Context, path string, codec backupset.Code
 }
 
 func sealed(path string, codec backupset.Codec, to *encryption.Recipients, dump func(io.Writer) error) error {
-	w, err := seal.Create(path, codec, to)
+	w, err := seal.Create(path, seal.Form{Codec: codec, To: to})
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,7 @@ func StartWorker(ctx context.Context, o Options) (_ *Worker, err error) {
 	if err := process.LowPriority(); err != nil {
 		logger.Warn(err.Error())
 	}
+	process.UseCores(settings.Cores)
 	w := &Worker{Settings: settings, distress: cmp.Or(o.Distress, NewDistress(o.SettingsFile))}
 	defer func() {
 		if err != nil {

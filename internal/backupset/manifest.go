@@ -41,6 +41,7 @@ type Component struct {
 	DatabaseSize int64      `json:"database_size,omitempty"` // pg_database_size, bytes
 	Contents     *Contents  `json:"contents,omitempty"`      // what the dump holds, for the proof that a restored copy is equal
 	Codec        Codec      `json:"codec,omitempty"`         // empty: not compressed, as identities are
+	ZstdLevel    int        `json:"zstd_level,omitempty"`    // of most of the file, which may have parts of several
 	Encryption   Encryption `json:"encryption,omitempty"`
 	Recipients   []string   `json:"recipients,omitempty"` // fingerprints of the public keys, any one of which opens the file
 	StartedAt    time.Time  `json:"started_at"`           // decoration: order is proven by the positions below
@@ -56,6 +57,10 @@ type Component struct {
 	ParticipantEvidence *ParticipantEvidence `json:"participant_evidence,omitempty"`
 	IdentitiesEvidence  *IdentitiesEvidence  `json:"identities_evidence,omitempty"`
 }
+
+// SnapshotHeld is how long the dump kept its snapshot open. For so long the server's vacuum could remove no row that died since, in any table, and no table could
+// be altered.
+func (c Component) SnapshotHeld() time.Duration { return c.CompletedAt.Sub(c.StartedAt) }
 
 // IdentitiesEvidence is what a dump of identities says of itself, without its keys.
 type IdentitiesEvidence struct {

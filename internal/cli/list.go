@@ -208,7 +208,10 @@ func printManifest(w io.Writer, set shown) error {
 	for _, comp := range m.Components {
 		row(string(comp.Role), fmt.Sprintf("%s  %s, %s of SQL", comp.File, humanize.IBytes(uint64(comp.Size)), humanize.IBytes(uint64(comp.PlainSize))))
 		row("  sha256", comp.SHA256)
-		row("  WAL", fmt.Sprintf("%s to %s", comp.StartLSN, comp.EndLSN))
+		if comp.Role != backupset.Identities {
+			row("  WAL", fmt.Sprintf("%s to %s", comp.StartLSN, comp.EndLSN))
+			row("  snapshot held", comp.SnapshotHeld().Round(time.Second/10))
+		}
 	}
 	if p, ok := m.Component(backupset.Participant); ok && p.ParticipantEvidence != nil {
 		e := p.ParticipantEvidence

@@ -36,6 +36,8 @@ type Settings struct {
 	Upload     Upload
 	Retention  Retention
 	Codec      backupset.Codec
+	Zstd       backupset.Levels // of that codec; its link is not ours to know
+	Cores      int              // that may be kept busy, 0 for all
 	Encryption Encryption
 	Every      time.Duration // interval of the schedule
 	Drill      time.Duration // interval of drills, 0 for none

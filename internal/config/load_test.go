@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"canton-backup/internal/backupset"
 	"canton-backup/internal/config"
 )
 
@@ -157,6 +158,24 @@ func TestLoad_SecretInTheWrongLine(t *testing.T) {
 	}
 }
 
+func TestLoad_LevelsAndCores(t *testing.T) {
+	isolate(t)
+	path := filepath.Join(t.TempDir(), "toolkit.conf")
+	load := func(text string) (config.Settings, error) {
+		require.NoError(t, os.WriteFile(path, []byte("BACKUP_TYPE=skip\n"+text), 0o600))
+		return config.Load(path)
+	}
+	s, err := load("ZSTD_LEVEL_MIN=3\nBACKUP_CORES=2\n")
+	require.NoError(t, err)
+	require.Equal(t, backupset.Levels{Floor: 3, Ceiling: 7}, s.Zstd)
+	require.Equal(t, 2, s.Cores)
+	s, err = load("BACKUP_CORES=ALL\n")
+	require.NoError(t, err)
+	require.Zero(t, s.Cores)
+	_, err = load("ZSTD_LEVEL_MIN=7\nZSTD_LEVEL_MAX=3\n")
+	require.ErrorContains(t, err, "ZSTD_LEVEL_MAX=3: is less than ZSTD_LEVEL_MIN=7")
+}
+
 // Each would take the other's sets for its own, however the paths are written.
 func TestLoad_DirTargetApartFromLocalSets(t *testing.T) {
 	home := isolate(t)
@@ -183,7 +202,7 @@ func TestLoad_EveryKeyRefusesItsBadValue(t *testing.T) {
 		"S3_BUCKET=bucket\nS3_REGION=eu-central-1\nS3_ACCESS_KEY=k\nS3_SECRET_KEY=s\nDIR_PATH=/mnt/backup\n"
 	bad := map[string]string{
 		"BACKUP_TYPE": "ftp", "REMOTE_HOST": "u@h;rm -rf", "REMOTE_PORT": "0", "SSH_KEY": "/nowhere/key", "R2_BUCKET": "UPPER",
-		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "0", "KEEP_DAILY": "-1", "KEEP_WEEKLY": "all", "KEEP_MONTHLY": "1.5", "COMPRESSION": "xz",
+		"R2_ACCOUNT_ID": "https://x", "R2_ENDPOINT": "host:9000", "RETENTION_DAYS": "0", "KEEP_LAST": "0", "KEEP_DAILY": "-1", "KEEP_WEEKLY": "all", "KEEP_MONTHLY": "1.5", "COMPRESSION": "xz", "ZSTD_LEVEL_MIN": "2", "ZSTD_LEVEL_MAX": "19", "BACKUP_CORES": "half",
 		"ENCRYPTION": "rot13", "REQUIRE_ENCRYPTION": "maybe", "DECRYPTION_KEY": "here", "IDENTITIES_RECIPIENTS": "age1canary",
 		"BACKUP_EVERY": "1s", "DRILL_EVERY": "weekly", "BACKUP_DIR": "here", "TELEGRAM_BOT_TOKEN": "canary", "TELEGRAM_CHAT_ID": "me", "TELEGRAM_API": "x",
 		"SLACK_WEBHOOK_URL": "hooks.slack.com/canary", "DISCORD_WEBHOOK_URL": "canary", "PAGERDUTY_ROUTING_KEY": "canary", "NOTIFY_URLS": "https://host/x carrier-pigeon://canary",

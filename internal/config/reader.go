@@ -105,6 +105,16 @@ func (r *reader) number(name string, fallback, low, high int) int {
 	return n
 }
 
+// choice is a number of a few.
+func (r *reader) choice(name string, fallback int, of []int) int {
+	n := r.number(name, fallback, slices.Min(of), slices.Max(of))
+	if !slices.Contains(of, n) {
+		r.bad(name, strconv.Itoa(n), "is none of those to choose from", "use one of "+strings.Trim(fmt.Sprint(of), "[]"))
+		return fallback
+	}
+	return n
+}
+
 // rate reads bytes a second, 0 for none.
 func (r *reader) rate(name string) int64 {
 	raw := r.text(name, "0")

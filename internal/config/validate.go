@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,6 +41,8 @@ func (r *reader) settings() Settings {
 		Drill:      r.interval("DRILL_EVERY", 7*24*time.Hour),
 		BackupDir:  r.path("BACKUP_DIR", "~/.canton/backups"),
 		Codec:      backupset.Codec(r.oneOf("COMPRESSION", "gzip", "gzip", "zstd")),
+		Zstd:       r.zstd(),
+		Cores:      r.cores(),
 		Encryption: r.encryption(),
 		Telegram:   r.telegram(),
 		Alerts:     r.alerts(),
@@ -90,4 +93,19 @@ func (r *reader) telegram() Telegram {
 		r.bad("TELEGRAM_CHAT_ID", misplaced, "is no chat id", "use a number such as -1001234567890, or @channelname")
 	}
 	return t
+}
+
+func (r *reader) zstd() backupset.Levels {
+	l := backupset.Levels{Floor: r.choice("ZSTD_LEVEL_MIN", backupset.ZstdLevels[0], backupset.ZstdLevels), Ceiling: r.choice("ZSTD_LEVEL_MAX", slices.Max(backupset.ZstdLevels), backupset.ZstdLevels)}
+	if l.Floor > l.Ceiling {
+		r.bad("ZSTD_LEVEL_MAX", fmt.Sprint(l.Ceiling), fmt.Sprintf("is less than ZSTD_LEVEL_MIN=%d", l.Floor), "set both to the same level, or leave one out")
+	}
+	return l
+}
+
+func (r *reader) cores() int {
+	if strings.EqualFold(r.text("BACKUP_CORES", "all"), "all") {
+		return 0
+	}
+	return r.number("BACKUP_CORES", 0, 1, 4096)
 }

@@ -128,7 +128,7 @@ func setOf(m backupset.Manifest) *Set {
 	participant, _ := m.Component(backupset.Participant)
 	_, s.Identities = m.Component(backupset.Identities)
 	s.DatabaseB = validator.DatabaseSize + participant.DatabaseSize
-	s.DumpS = DumpSeconds{validator.CompletedAt.Sub(validator.StartedAt).Seconds(), participant.CompletedAt.Sub(participant.StartedAt).Seconds()}
+	s.DumpS = DumpSeconds{validator.SnapshotHeld().Seconds(), participant.SnapshotHeld().Seconds()}
 	if e := participant.Encryption; e != backupset.Unencrypted && !m.Plain() {
 		s.Encryption = string(e)
 	}

@@ -46,7 +46,7 @@ var Table = []Metric{
 	{Prefix + "set_bytes", "Stored bytes of the newest set.", nil, newest(func(s health.Set) []sample { return one(float64(s.Bytes)) })},
 	{Prefix + "set_database_bytes", "Bytes of both databases on the server when the newest set was made.", nil, newest(func(s health.Set) []sample { return positive(s.DatabaseB) })},
 	{Prefix + "set_duration_seconds", "How long the newest set took, from the run's begin to its manifest.", nil, newest(func(s health.Set) []sample { return one(s.DurationS) })},
-	{Prefix + "step_duration_seconds", "How long each dump of the newest set took.", []string{"step"}, newest(steps)},
+	{Prefix + "step_duration_seconds", "How long each dump of the newest set took, and held a snapshot that vacuum had to respect.", []string{"step"}, newest(steps)},
 	{Prefix + "check_ok", "1 when the newest set passed that check, 0 when it failed or could not be proven.", []string{"check"}, newest(checks)},
 	{Prefix + "order_proof", "1 when the newest set's dumps are proven to be in order, else 0.", nil, newest(orderProof)},
 	{Prefix + "offset_margin", "Of the newest set: the participant's ledger end less the validator's last ingested offset. Negative breaks the pair.", nil, newest(margin)},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,11 +14,17 @@ import (
 	"canton-backup/internal/sqltext"
 )
 
-// LoadParameters make a load quicker and cost nothing: what a crash could lose is a database that nobody uses yet.
-var LoadParameters = []string{"synchronous_commit=off", "maintenance_work_mem=512MB"}
+// LoadParameters make a load quicker and cost nothing: what a crash could lose is a database that nobody uses yet. The server builds each index on as many
+// cores as we may keep busy.
+func LoadParameters() []string {
+	return []string{"synchronous_commit=off", "maintenance_work_mem=512MB", fmt.Sprintf("max_parallel_maintenance_workers=%d", cores()-1)}
+}
 
-// loaders is how many sessions load rows side by side. Two keep two processors busy beside the decoder; more wait for each other where a table grows.
-const loaders = 2
+// mostLoaders is how many sessions load rows side by side. Two keep two cores busy beside the decoder; more wait for each other where a table grows.
+const mostLoaders = 2
+
+// cores is how many we may keep busy, see process.UseCores.
+func cores() int { return min(runtime.GOMAXPROCS(0), 8) } // what a server starts workers for by default
 
 // readAhead is how many blocks may wait for the sessions: decoding goes on while the server waits for its disk.
 const readAhead = 16
@@ -47,7 +54,7 @@ func (c *Console) Load(ctx context.Context, text io.Reader) error {
 		}
 		return nil
 	})
-	for i := range loaders {
+	for i := range min(mostLoaders, cores()) {
 		group.Go(func() error {
 			return c.psql(groupCtx, fmt.Sprintf("rows-%d", i), func(p *psqlInput) error {
 				rows := &rowsLoader{input: p, columns: columns}

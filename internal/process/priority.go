@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -40,4 +41,13 @@ func LowPriority() error {
 		}
 	}
 	return nil
+}
+
+// UseCores bounds the processor cores that this process keeps busy, from now on; 0 is all that there are, and in a container all that it may use.
+func UseCores(cores int) {
+	if cores == 0 {
+		runtime.SetDefaultGOMAXPROCS()
+		return
+	}
+	runtime.GOMAXPROCS(min(cores, runtime.NumCPU()))
 }

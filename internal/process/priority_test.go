@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -31,4 +32,15 @@ func TestLowPriority(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.True(t, strings.Contains(string(out), "PRIORITY 5 best-effort: prio 7"), string(out))
+}
+
+func TestUseCores(t *testing.T) {
+	defer process.UseCores(0)
+	all := runtime.GOMAXPROCS(0)
+	process.UseCores(1)
+	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+	process.UseCores(10000)
+	require.Equal(t, runtime.NumCPU(), runtime.GOMAXPROCS(0), "no more than there are")
+	process.UseCores(0)
+	require.Equal(t, all, runtime.GOMAXPROCS(0))
 }

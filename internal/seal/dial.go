@@ -7,18 +7,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"canton-backup/internal/backupset"
 )
-
-// ZstdLevels are the levels to choose from, in zstd's own numbers. The encoder has one more, of 11, that takes five to twenty times as long as 7 for no fewer bytes
-// (docs/decisions/0002-compression.md).
-var ZstdLevels = []int{1, 3, 7}
-
-// Levels say how hard zstd may try. The zero value is the fastest level.
-type Levels struct {
-	Floor   int   `json:"floor,omitempty"` // one of ZstdLevels
-	Ceiling int   `json:"ceiling,omitempty"`
-	Link    int64 `json:"link,omitempty"` // bytes a second to the slowest target, 0 when it is not known: then the floor
-}
 
 const (
 	tasteEvery = 32      // blocks
@@ -45,10 +36,10 @@ type price struct {
 	ratio   float64 // packed bytes for each byte of text
 }
 
-func newDial(l Levels, workers int) *dial {
+func newDial(l backupset.Levels, workers int) *dial {
 	d := &dial{workers: workers, link: float64(l.Link)}
-	for _, level := range ZstdLevels {
-		if level >= l.Floor && level <= max(l.Floor, l.Ceiling, ZstdLevels[0]) {
+	for _, level := range backupset.ZstdLevels {
+		if level >= l.Floor && level <= max(l.Floor, l.Ceiling, backupset.ZstdLevels[0]) {
 			d.levels = append(d.levels, level)
 		}
 	}

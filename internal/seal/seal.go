@@ -33,7 +33,7 @@ type Result struct {
 // Form is how a text is kept.
 type Form struct {
 	Codec  backupset.Codec        // empty: not compressed
-	Levels Levels                 // of zstd
+	Levels backupset.Levels       // of zstd
 	To     *encryption.Recipients // nil: not encrypted
 }
 

@@ -205,7 +205,7 @@ func TestWriter_LevelsByTheLink(t *testing.T) {
 	sizes := map[int64]int64{}
 	for _, link := range []int64{0, 1 << 40, 1000} {
 		path := filepath.Join(t.TempDir(), "dump")
-		w, err := seal.Create(path, seal.Form{Codec: backupset.Zstd, Levels: seal.Levels{Floor: 1, Ceiling: 7, Link: link}})
+		w, err := seal.Create(path, seal.Form{Codec: backupset.Zstd, Levels: backupset.Levels{Floor: 1, Ceiling: 7, Link: link}})
 		require.NoError(t, err)
 		_, err = io.WriteString(w, row.String())
 		require.NoError(t, err)

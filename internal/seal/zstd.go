@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"canton-backup/internal/backupset"
 )
 
 // zstdBlock is the text that one zstd frame holds: one hundredth more bytes than one frame for all, and a sixth less work.
@@ -17,7 +19,7 @@ type zstdWriter struct {
 	encoders []*zstd.Encoder // of the dial's levels
 }
 
-func newZstdWriter(to io.Writer, workers int, levels Levels) (*zstdWriter, error) {
+func newZstdWriter(to io.Writer, workers int, levels backupset.Levels) (*zstdWriter, error) {
 	w := &zstdWriter{dial: newDial(levels, workers)}
 	for _, level := range w.dial.levels {
 		// Entropy coding always: without it the fastest level stores hex text as it is.
