@@ -202,7 +202,7 @@ const dumpStall = 10 * time.Minute
 
 // stream dumps into the file and keeps an eye on the disk, which may be the database's own.
 func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalStore, path string, contents io.Writer) (seal.Result, string, error) {
-	w, err := seal.Create(path, seal.Form{Codec: c.in.Plan.Codec, Levels: c.in.Plan.Zstd, To: c.to})
+	w, err := seal.Create(path, seal.Form{Codec: c.in.Plan.Codec, Levels: c.in.Plan.Zstd, To: c.to, Watch: contents})
 	if err != nil {
 		return seal.Result{}, "", err
 	}
@@ -231,7 +231,7 @@ func (c *capture) stream(ctx context.Context, s *postgres.Session, local LocalSt
 			}
 		}
 	}()
-	warnings, err := s.Dump(watched, io.MultiWriter(w, contents))
+	warnings, err := s.Dump(watched, w)
 	if err != nil {
 		if cause := context.Cause(watched); ctx.Err() == nil && (errors.Is(cause, store.ErrFull) || errors.Is(cause, errDumpStalled)) {
 			err = cause

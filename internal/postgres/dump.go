@@ -27,7 +27,7 @@ const (
 	lockWait     = "60s"
 )
 
-// Dump writes the database as SQL text, as of the session's snapshot, to w. pg_dump runs in the helper and writes into a named
+// Dump writes the database as SQL text, as of the session's snapshot, to w, by its ReadFrom if it has one. pg_dump runs in the helper and writes into a named
 // pipe, because an engine's attach stream moves a quarter of what a pipe does. Anything but a whole dump is an error; what pg_dump
 // complained of on the way to a whole dump is returned as warnings.
 func (s *Session) Dump(ctx context.Context, w io.Writer) (warnings string, err error) {
@@ -64,7 +64,7 @@ func (s *Session) Dump(ctx context.Context, w io.Writer) (warnings string, err e
 	}()
 
 	tail := &window{size: footerWindow}
-	_, copyErr := io.CopyBuffer(onlyWriter{io.MultiWriter(w, tail)}, onlyReader{reader}, make([]byte, pipeSize))
+	_, copyErr := io.CopyBuffer(w, io.TeeReader(reader, tail), make([]byte, pipeSize))
 	if copyErr != nil {
 		cause := context.Cause(ctx) // the caller's end of context came first, if it came
 		cancel(copyErr)
@@ -131,10 +131,6 @@ func widen(pipe *os.File) {
 		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 	}
 }
-
-// onlyReader and onlyWriter keep io.Copy from taking short cuts around our buffer.
-type onlyReader struct{ io.Reader }
-type onlyWriter struct{ io.Writer }
 
 // window keeps the last size bytes written to it.
 type window struct {

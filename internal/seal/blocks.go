@@ -57,17 +57,27 @@ func (w *blockWriter) failed() error {
 func (w *blockWriter) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 {
-		if err := w.failed(); err != nil {
+		n := copy(w.room(), p)
+		if err := w.filled(n); err != nil {
 			return written, err
 		}
-		n := min(len(p), w.size-len(w.block))
-		w.block = append(w.block, p[:n]...)
 		p, written = p[n:], written+n
-		if len(w.block) == w.size {
-			w.submit()
-		}
 	}
 	return written, nil
+}
+
+// room is where the next text may be put; filled takes what was put there. So a reader's text is copied nowhere on its way.
+func (w *blockWriter) room() []byte { return w.block[len(w.block):w.size] }
+
+func (w *blockWriter) filled(n int) error {
+	if err := w.failed(); err != nil {
+		return err
+	}
+	w.block = w.block[:len(w.block)+n]
+	if len(w.block) == w.size {
+		w.submit()
+	}
+	return nil
 }
 
 func (w *blockWriter) submit() {

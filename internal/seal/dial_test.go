@@ -13,8 +13,8 @@ func TestNewDial_LevelsBetweenFloorAndCeiling(t *testing.T) {
 		levels backupset.Levels
 		want   []int
 	}{
-		"nothing set": {backupset.Levels{}, []int{1}}, "all": {backupset.Levels{1, 7, 1}, []int{1, 3, 7}}, "no link": {backupset.Levels{3, 7, 0}, []int{3}}, "one": {backupset.Levels{3, 3, 1}, []int{3}},
-		"floor alone": {backupset.Levels{Floor: 3, Link: 1}, []int{3}}, "ceiling alone": {backupset.Levels{Ceiling: 3, Link: 1}, []int{1, 3}}, "upper half": {backupset.Levels{3, 7, 1}, []int{3, 7}},
+		"nothing set": {backupset.Levels{}, []int{1}}, "all": {backupset.Levels{Floor: 1, Ceiling: 7, Link: 1}, []int{1, 3, 7}}, "no link": {backupset.Levels{Floor: 3, Ceiling: 7, Link: 0}, []int{3}}, "one": {backupset.Levels{Floor: 3, Ceiling: 3, Link: 1}, []int{3}},
+		"floor alone": {backupset.Levels{Floor: 3, Link: 1}, []int{3}}, "ceiling alone": {backupset.Levels{Ceiling: 3, Link: 1}, []int{1, 3}}, "upper half": {backupset.Levels{Floor: 3, Ceiling: 7, Link: 1}, []int{3, 7}},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, newDial(c.levels, 2).levels) })
 	}
@@ -42,8 +42,8 @@ func TestCheapest(t *testing.T) {
 
 // The text changes on the way: the level follows, and what cannot be made smaller is not tried with all levels.
 func TestDial_FollowsTheText(t *testing.T) {
-	d := newDial(backupset.Levels{1, 7, 1}, 2)   // a link so slow that bytes alone count
-	sizes := [][]int{{40, 30, 20}, {50, 30, 20}} // bytes of 100
+	d := newDial(backupset.Levels{Floor: 1, Ceiling: 7, Link: 1}, 2) // a link so slow that bytes alone count
+	sizes := [][]int{{40, 30, 20}, {50, 30, 20}}                     // bytes of 100
 	var tasted []int
 	turn := func(part int) int {
 		return d.turn(make([]byte, 100), func(level int, _ []byte) int {

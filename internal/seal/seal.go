@@ -4,6 +4,7 @@ package seal
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,6 +36,7 @@ type Form struct {
 	Codec  backupset.Codec        // empty: not compressed
 	Levels backupset.Levels       // of zstd
 	To     *encryption.Recipients // nil: not encrypted
+	Watch  io.Writer              // sees the text as it passes, and must not fail; nil: nobody does
 }
 
 // Writer compresses and encrypts text into a file. It is not safe for concurrent use, except for the counters.
@@ -43,7 +45,7 @@ type Writer struct {
 	stored *digest
 	cipher io.WriteCloser
 	codec  io.WriteCloser
-	plain  *digest
+	plain  *digest // of the text, and then to whoever watches
 }
 
 // Create makes the file (0600, it must not exist) and starts a stream into it.
@@ -62,7 +64,7 @@ func Create(path string, form Form) (*Writer, error) {
 	if w.codec, err = compressor(w.cipher, form); err != nil {
 		return nil, errors.Join(fmt.Errorf("create dump file: %w", err), w.Abort())
 	}
-	w.plain = newDigest(w.codec)
+	w.plain = newDigest(cmp.Or[io.Writer](form.Watch, io.Discard))
 	return w, nil
 }
 
@@ -71,7 +73,42 @@ type nopCloser struct{ io.Writer }
 func (nopCloser) Close() error { return nil }
 
 // Write takes the next piece of text.
-func (w *Writer) Write(p []byte) (int, error) { return w.plain.Write(p) }
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.codec.Write(p)
+	return n, errors.Join(err, w.saw(p[:n]))
+}
+
+// ReadFrom takes all text of r, as io.Copy asks for it. The text is read to where it is compressed.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	blocks, ok := w.codec.(interface {
+		room() []byte
+		filled(n int) error
+	})
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	for read := int64(0); ; {
+		text := blocks.room()
+		n, err := r.Read(text)
+		read += int64(n)
+		if n > 0 { // the block may be gone to be compressed as soon as it is full
+			if err := errors.Join(w.saw(text[:n]), blocks.filled(n)); err != nil {
+				return read, err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return read, nil
+		}
+		if err != nil {
+			return read, err
+		}
+	}
+}
+
+func (w *Writer) saw(text []byte) error {
+	_, err := w.plain.Write(text)
+	return err
+}
 
 // Plain returns the bytes of text taken so far. It may be called while Write runs.
 func (w *Writer) Plain() int64 { return w.plain.count.Load() }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/require"
@@ -219,4 +220,34 @@ func TestWriter_LevelsByTheLink(t *testing.T) {
 	}
 	require.Less(t, sizes[1000], sizes[0]*95/100)
 	require.Equal(t, sizes[0], sizes[1<<40])
+}
+
+// However the text comes, in pieces of any size, file and digests are the same, and who watches sees all of it.
+func TestWriter_ReadFrom(t *testing.T) {
+	plain := text(9<<20 + 77)
+	for _, codec := range []backupset.Codec{"", backupset.Gzip, backupset.Zstd} {
+		t.Run("codec "+string(codec), func(t *testing.T) {
+			want := store(t, filepath.Join(t.TempDir(), "dump"), codec, plain)
+			for name, from := range map[string]io.Reader{"whole": bytes.NewReader(plain), "halves": iotest.HalfReader(bytes.NewReader(plain)), "end with data": iotest.DataErrReader(bytes.NewReader(plain))} {
+				var seen bytes.Buffer
+				path := filepath.Join(t.TempDir(), "dump")
+				w, err := seal.Create(path, seal.Form{Codec: codec, Watch: &seen})
+				require.NoError(t, err)
+				n, err := io.Copy(w, struct{ io.Reader }{from})
+				require.NoError(t, err, name)
+				require.EqualValues(t, len(plain), n)
+				r, err := w.Close()
+				require.NoError(t, err)
+				require.Equal(t, want.SHA256, r.SHA256, name)
+				require.Equal(t, want.PlainSHA256, r.PlainSHA256, name)
+				require.True(t, bytes.Equal(plain, seen.Bytes()), name)
+				require.NoError(t, seal.Verify(t.Context(), open(t, path), want, nil))
+			}
+			w, err := seal.Create(filepath.Join(t.TempDir(), "dump"), seal.Form{Codec: codec})
+			require.NoError(t, err)
+			_, err = io.Copy(w, io.MultiReader(bytes.NewReader(plain), iotest.ErrReader(syscall.EIO)))
+			require.ErrorIs(t, err, syscall.EIO)
+			require.NoError(t, w.Abort())
+		})
+	}
 }
