@@ -186,8 +186,9 @@ func roomFor(node canton.Node, p RestorePlan) error {
 func (d *Drills) scratch(ctx context.Context, s config.Settings, node canton.Node) (*postgres.Server, func() error, error) {
 	id, err := d.Docker.StartScratch(ctx, docker.ScratchSpec{
 		Node: s.Node.Name, Image: node.Postgres.ImageID,
-		Command: []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "max_wal_size=4GB"},
-		Env:     []string{"POSTGRES_USER=" + node.User, "POSTGRES_HOST_AUTH_METHOD=trust", "POSTGRES_DB=postgres"},
+		Command: []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "max_wal_size=4GB",
+			"-c", "wal_level=minimal", "-c", "max_wal_senders=0"}, // an index is not logged then
+		Env: []string{"POSTGRES_USER=" + node.User, "POSTGRES_HOST_AUTH_METHOD=trust", "POSTGRES_DB=postgres"},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -230,7 +231,7 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 	if err != nil {
 		return err
 	}
-	return loadFile(ctx, server, path, key, h, "drill", read)
+	return loadFile(ctx, server, path, key, h, "drill", read, nil)
 }
 
 // sameContents dumps the restored copy and compares what it holds with what was dumped, table by table.

@@ -216,13 +216,14 @@ func (r *Restores) Load(ctx context.Context, in LoadInput) error {
 			if err := console.Create(ctx, half.Loading, all[half.Live].Locale); err != nil {
 				return err
 			}
-			return loadFile(ctx, server, path, key, half, string(in.Plan.Request.Stamp), &read)
+			return loadFile(ctx, server, path, key, half, string(in.Plan.Request.Stamp), &read, (*postgres.Console).Analyze)
 		})
 	})
 }
 
-// loadFile loads a dump into an empty database of the server.
-func loadFile(ctx context.Context, server *postgres.Server, path string, key *encryption.Key, h Half, app string, read *atomic.Int64) (err error) {
+// loadFile loads a dump into an empty database of the server, then does there what comes after, if anything.
+func loadFile(ctx context.Context, server *postgres.Server, path string, key *encryption.Key, h Half, app string, read *atomic.Int64,
+	after func(*postgres.Console, context.Context) error) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
@@ -252,7 +253,10 @@ func loadFile(ctx context.Context, server *postgres.Server, path string, key *en
 	if err != nil {
 		return fmt.Errorf("load %s into %q: %w", h.Component.File, h.Loading, err)
 	}
-	return loader.Analyze(ctx)
+	if after == nil {
+		return nil
+	}
+	return after(loader, ctx)
 }
 
 func (p RestorePlan) half(role backupset.Role) (Half, error) {
