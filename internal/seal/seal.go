@@ -143,15 +143,22 @@ func (w *Writer) Abort() error {
 	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
 }
 
+// mostWorkers pack as much, at the highest level, as a server sends. More would take memory and wait.
+const mostWorkers = 8
+
 func compressor(w io.Writer, form Form) (io.WriteCloser, error) {
-	workers := runtime.GOMAXPROCS(0)
+	workers := min(runtime.GOMAXPROCS(0), mostWorkers)
 	switch form.Codec {
 	case "":
 		return nopCloser{w}, nil
 	case backupset.Gzip:
 		return newGzipWriter(w, workers), nil
 	case backupset.Zstd:
-		return newZstdWriter(w, workers, form.Levels)
+		z, err := newZstdWriter(w, workers, form.Levels)
+		if err != nil {
+			return nil, err // not z: a nil in an interface is none
+		}
+		return z, nil
 	default:
 		return nil, fmt.Errorf("codec %q is unknown", form.Codec)
 	}

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -17,6 +16,7 @@ type zstdWriter struct {
 	*blockWriter
 	dial     *dial
 	encoders []*zstd.Encoder // of the dial's levels
+	tasted   []byte
 }
 
 func newZstdWriter(to io.Writer, workers int, levels backupset.Levels) (*zstdWriter, error) {
@@ -36,12 +36,8 @@ func newZstdWriter(to io.Writer, workers int, levels backupset.Levels) (*zstdWri
 	return w, nil
 }
 
-var tastes = sync.Pool{New: func() any { return new([]byte) }}
-
-// taste packs a piece of text with one of the levels, and returns the bytes that it takes.
+// taste packs a piece of text with one of the levels, and returns the bytes that it takes. The dial asks once at a time.
 func (w *zstdWriter) taste(level int, piece []byte) int {
-	out := tastes.Get().(*[]byte)
-	defer tastes.Put(out)
-	*out = w.encoders[level].EncodeAll(piece, (*out)[:0])
-	return len(*out)
+	w.tasted = w.encoders[level].EncodeAll(piece, w.tasted[:0])
+	return len(w.tasted)
 }
