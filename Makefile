@@ -38,7 +38,8 @@ test: tools ## Test everything against real components
 	@if [ -f .tools/report.txt ]; then cat .tools/report.txt; fi
 
 .PHONY: bench
-bench: tools build ## Measure time, size and memory beside the customer's script (BENCH=-h lists the flags)
+bench: tools build ## Measure this program beside the script and its peers, write docs/benchmarks.md (an hour; BENCH=-h lists the flags)
+	@./bench/install.sh
 	@$(GO) run ./bench $(BENCH)
 
 .PHONY: lint

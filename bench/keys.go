@@ -7,65 +7,42 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"filippo.io/age"
-
-	"canton-backup/internal/backupset"
-	"canton-backup/internal/encryption"
 )
 
-// cipher is a way to encrypt, and the stock line that undoes it.
-type cipher struct {
-	method  backupset.Encryption
-	to      *encryption.Recipients
-	decrypt string // shell line, from standard input to standard output
-	close   func()
+// keys are a pair of each kind, made for one run.
+type keys struct {
+	recipient string // age's public key
+	identity  string // file of its private key
+	public    string // file of the GPG public key
+	ring      string // GPG's folder, with the private key
 }
 
-// ciphers makes a key of each kind in the folder.
-func ciphers(ctx context.Context, dir string) ([]cipher, error) {
-	forAge, err := ageCipher(filepath.Join(dir, "age.key"))
+// newKeys makes the keys in a folder; close removes what lies outside of it.
+func newKeys(ctx context.Context, dir string) (*keys, error) {
+	pair, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, fmt.Errorf("make age key: %w", err)
 	}
-	forGPG, err := gpgCipher(ctx, dir)
-	if err != nil {
+	k := &keys{recipient: pair.Recipient().String(), identity: filepath.Join(dir, "age.key"), public: filepath.Join(dir, "public.gpg")}
+	if err := os.WriteFile(k.identity, []byte(pair.String()+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("make age key: %w", err)
+	}
+	if k.ring, err = os.MkdirTemp("", "gpg"); err != nil { // short: the agent's socket lies in it
 		return nil, fmt.Errorf("make GPG key: %w", err)
 	}
-	return []cipher{forAge, forGPG}, nil
-}
-
-func ageCipher(file string) (cipher, error) {
-	identity, err := age.GenerateX25519Identity()
-	if err != nil {
-		return cipher{}, err
-	}
-	if err := os.WriteFile(file, []byte(identity.String()+"\n"), 0o600); err != nil {
-		return cipher{}, err
-	}
-	to, err := encryption.ForAge([]string{identity.Recipient().String()})
-	return cipher{method: backupset.Age, to: to, decrypt: fmt.Sprintf("age -d -i '%s'", file), close: func() {}}, err
-}
-
-func gpgCipher(ctx context.Context, dir string) (cipher, error) {
-	ring, err := os.MkdirTemp("", "gpg") // short: the agent's socket lies in it
-	if err != nil {
-		return cipher{}, err
-	}
-	c := cipher{method: backupset.GPG, decrypt: fmt.Sprintf("gpg --homedir '%s' --batch --quiet -d", ring)}
-	c.close = func() {
-		_ = exec.Command("gpgconf", "--homedir", ring, "--kill", "all").Run() // an agent whose ring is gone ends by itself
-		_ = os.RemoveAll(ring)
-	}
-	public := filepath.Join(dir, "public.gpg")
-	for _, line := range []string{"--pinentry-mode loopback --quick-gen-key bench future-default default 0", "--output " + public + " --export"} {
-		args := append([]string{"--homedir", ring, "--batch", "--quiet", "--passphrase", ""}, strings.Fields(line)...)
+	for _, line := range []string{"--pinentry-mode loopback --quick-gen-key bench future-default default 0", "--output " + k.public + " --export"} {
+		args := append([]string{"--homedir", k.ring, "--batch", "--quiet", "--passphrase", ""}, strings.Fields(line)...)
 		if _, err = output(ctx, exec.CommandContext(ctx, "gpg", args...)); err != nil {
-			c.close()
-			return cipher{}, err
+			k.close()
+			return nil, fmt.Errorf("make GPG key: %w", err)
 		}
 	}
-	c.to, err = encryption.ForGPG([]string{public}, time.Now())
-	return c, err
+	return k, nil
+}
+
+func (k *keys) close() {
+	_ = exec.Command("gpgconf", "--homedir", k.ring, "--kill", "all").Run() // an agent whose ring is gone ends by itself
+	_ = os.RemoveAll(k.ring)
 }

@@ -59,6 +59,9 @@ func (c *child) said() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
+// pid is the child's.
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
 // kill ends the child and waits until it is gone.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill() // it may have ended
@@ -81,54 +84,6 @@ func (c *child) await(ctx context.Context, what string, condition func() bool) e
 		}
 	}
 	return nil
-}
-
-// memory is what the kernel says of a process, in bytes.
-type memory struct {
-	peak      int64 // most that was ever resident
-	resident  int64
-	anonymous int64 // of resident: all but the program's own file
-}
-
-// memory reads /proc. Not rusage: its peak counts what the parent held when it made the child.
-func (c *child) memory() (memory, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "status"))
-	if err != nil {
-		return memory{}, err
-	}
-	var m memory
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		field, known := map[string]*int64{"VmHWM": &m.peak, "VmRSS": &m.resident, "RssAnon": &m.anonymous}[key]
-		if !known {
-			continue
-		}
-		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		if err != nil {
-			return memory{}, fmt.Errorf("read memory: %w", err)
-		}
-		*field = kib << 10
-	}
-	if m.peak == 0 {
-		return memory{}, errors.New("read memory: the process has none, it is ending")
-	}
-	return m, nil
-}
-
-// processorTime is what the child used so far.
-func (c *child) processorTime() (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "stat"))
-	if err != nil {
-		return 0, fmt.Errorf("read processor time: %w", err)
-	}
-	// Behind the name, which may hold blanks, user and system time are the 12th and 13th.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, errors.New("read processor time: too few fields")
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * time.Second / ticksPerSecond, errors.Join(err1, err2)
 }
 
 // freePort is below the range of outgoing connections, so that none of those takes it before its server does.

@@ -1,171 +1,179 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"canton-backup/bench/internal/figures"
+	"canton-backup/bench/internal/machine"
 )
 
-// way is one way to make a dump file of the participant's database.
-type way struct {
+// subject is one way to do what a case is about.
+type subject struct {
 	name    string
-	wallBar float64  // to the first way's time, 0 for none
-	plain   int      // which of the ways is the same without encryption, 0 for none
-	decoder []string // program that turns the file into text, nil when the way makes no file
-	run     func(ctx context.Context, path string) error
+	slow    bool                            // it is measured twice, where others may be measured more often
+	rare    bool                            // only the main size and the first one see it
+	prepare func(context.Context) error     // what is not measured, nil for nothing
+	run     func(context.Context) error     // what is measured
+	out     func() (int64, error)           // bytes that run made, nil when it makes none
+	text    func(context.Context) *exec.Cmd // prints the SQL text that run stored, nil when it stores none
+	after   func(context.Context) error     // looks at what run did, not measured, nil for nothing
+	worker  bool                            // the worker does it
 }
 
-// sample is one run of a way.
-type sample struct {
-	wall  time.Duration
-	bytes int64
-	cpu   cpu
+// plan is how often subjects are measured.
+type plan struct {
+	warmUp bool // once before, to fill the caches
+	passes int  // counted ones, each in the opposite order of the one before
+	quick  int  // of the passes, those that slow subjects miss
 }
 
-// result is all counted runs of a way.
-type result struct {
-	way     way
-	samples []sample
-	text    int64 // bytes that the file decodes to
-}
-
-func (r result) each(f func(sample) time.Duration) []time.Duration {
-	values := make([]time.Duration, len(r.samples))
-	for i, s := range r.samples {
-		values[i] = f(s)
+// race measures all subjects in turn, A B B A, so that what drifts on the machine meets all alike. The first time it also proves that
+// those who store a dump store the same text.
+func (r *rig) race(ctx context.Context, c figures.Case, subjects []subject, p plan, want dumpText, log io.Writer) (figures.Set, error) {
+	samples := make([][]figures.Sample, len(subjects))
+	first := 0
+	if p.warmUp {
+		first = -1
 	}
-	return values
-}
-
-func (r result) wall() time.Duration {
-	return median(r.each(func(s sample) time.Duration { return s.wall }))
-}
-
-func (r result) bytes() int64 {
-	values := make([]int64, len(r.samples))
-	for i, s := range r.samples {
-		values[i] = s.bytes
-	}
-	return median(values)
-}
-
-// race runs all ways once to warm the caches and to prove that they make the same text, then the counted rounds, each in the opposite
-// order of the one before, so that what drifts on the machine meets all alike.
-func (r *rig) race(ctx context.Context, ways []way, rounds int, out io.Writer) ([]result, error) {
-	results := make([]result, len(ways))
-	digests := make([]string, len(ways))
-	for round := range rounds + 1 {
-		for i := range ways {
-			if round%2 == 1 {
-				i = len(ways) - 1 - i
+	for pass := first; pass < p.passes; pass++ {
+		for i := range subjects {
+			if pass%2 != 0 {
+				i = len(subjects) - 1 - i
 			}
-			w := ways[i]
-			path := filepath.Join(r.dir, "dump")
-			s, err := r.measure(ctx, w, path)
+			s := subjects[i]
+			if s.slow && pass >= p.passes-p.quick {
+				continue
+			}
+			sample, err := r.measure(ctx, s)
 			if err != nil {
-				return nil, fmt.Errorf("measure %s: %w", w.name, err)
+				return nil, fmt.Errorf("measure %s, %s: %w", c, s.name, err)
 			}
-			fmt.Fprintf(out, "round %d: %-32s %5.1f s, load %s\n", round, w.name, s.wall.Seconds(), load())
-			results[i].way = w
-			if round > 0 {
-				results[i].samples = append(results[i].samples, s)
-			} else if w.decoder != nil {
-				if results[i].text, digests[i], err = digest(ctx, w.decoder, path); err != nil {
-					return nil, fmt.Errorf("read what %s wrote: %w", w.name, err)
+			_, _ = fmt.Fprintf(log, "%s %d MB, pass %d: %-28s %6.1f s, CPU %6.1f s, %4d MB of memory, %5d MB made, load %s\n", c, c.SizeMB, pass+1, s.name,
+				sample.Wall.Seconds(), sample.CPU.Seconds(), sample.Peak/1_000_000, sample.Out/1_000_000, machine.Load())
+			if pass >= 0 {
+				samples[i] = append(samples[i], sample)
+			}
+			if pass != first {
+				continue
+			}
+			if s.text != nil {
+				if got, err := readText(ctx, s.text(ctx)); err != nil {
+					return nil, fmt.Errorf("read what %s stored: %w", s.name, err)
+				} else if got != want {
+					return nil, fmt.Errorf("compare dumps: %s stored %d bytes of another text than pg_dump's %d", s.name, got.bytes, want.bytes)
 				}
 			}
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, err
+			if s.after != nil {
+				if err := s.after(ctx); err != nil {
+					return nil, fmt.Errorf("look at what %s did: %w", s.name, err)
+				}
 			}
 		}
 	}
-	for i, d := range digests {
-		if ways[i].decoder != nil && d != digests[0] {
-			return nil, fmt.Errorf("compare dumps: %s and %s hold different text", ways[i].name, ways[0].name)
-		}
+	var set figures.Set
+	for i, s := range subjects {
+		set = append(set, figures.Of(c, s.name, want.bytes, samples[i]))
 	}
-	return results, nil
+	return set, nil
 }
 
-func (r *rig) measure(ctx context.Context, w way, path string) (sample, error) {
-	unix.Sync() // the way before ours must not have its pages written in our time
-	before, err := r.meter.read()
-	if err != nil {
-		return sample{}, err
-	}
-	start := time.Now()
-	if err := w.run(ctx, path); err != nil {
-		return sample{}, err
-	}
-	s := sample{wall: time.Since(start)}
-	after, err := r.meter.read()
-	if err != nil {
-		return sample{}, err
-	}
-	s.cpu = after.since(before)
-	if w.decoder == nil {
-		return s, nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return sample{}, err
-	}
-	s.bytes = info.Size()
-	return s, nil
+// reading is what the counters show at one moment.
+type reading struct {
+	busy, client, container time.Duration
 }
 
-// pg_dump puts a random word into these two lines of each dump.
-var changing = [][]byte{[]byte(`\restrict `), []byte(`\unrestrict `)}
-
-// digest decodes a file with a stock tool and digests its text, without the lines that differ from dump to dump.
-func digest(ctx context.Context, decoder []string, path string) (size int64, sum string, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, "", err
+func (r *rig) read(s subject) (reading, error) {
+	var now reading
+	var err error
+	if now.client, err = machine.ChildrenTime(); err != nil {
+		return now, err
 	}
-	defer file.Close()
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, decoder[0], decoder[1:]...)
-	cmd.Stdin, cmd.Stderr = file, &stderr
-	text, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return 0, "", err
-	}
-	hash := sha256.New()
-	lines := bufio.NewReaderSize(text, 1<<20) // longer than any line of the node's data
-	for {
-		line, err := lines.ReadSlice('\n')
-		size += int64(len(line))
-		if !slices.ContainsFunc(changing, func(word []byte) bool { return bytes.HasPrefix(line, word) }) {
-			hash.Write(line)
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	if s.worker {
+		used, err := machine.Time(r.desk.worker.pid())
 		if err != nil {
-			return 0, "", errors.Join(err, cmd.Wait())
+			return now, err
+		}
+		now.client += used
+	}
+	for _, group := range r.groups {
+		used, err := group.Time()
+		if err != nil {
+			return now, err
+		}
+		now.container += used
+	}
+	now.busy, err = machine.BusyTime()
+	return now, err
+}
+
+// measure runs a subject once, in an empty folder and beside nobody else's unwritten pages.
+func (r *rig) measure(ctx context.Context, s subject) (figures.Sample, error) {
+	var none figures.Sample
+	if err := r.clear(ctx); err != nil {
+		return none, err
+	}
+	if s.prepare != nil {
+		if err := s.prepare(ctx); err != nil {
+			return none, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	if err := cmd.Wait(); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return 0, "", fmt.Errorf("run %s: %w: %s", decoder[0], err, bytes.TrimSpace(stderr.Bytes()))
+	unix.Sync()
+	var others []int
+	if r.desk != nil {
+		others = r.desk.pids()
 	}
-	return size, hex.EncodeToString(hash.Sum(nil)), nil
+	if s.worker {
+		if err := machine.ResetPeak(r.desk.worker.pid()); err != nil {
+			return none, err
+		}
+	}
+	before, err := r.read(s)
+	if err != nil {
+		return none, err
+	}
+	watch := machine.Start(r.groups[0], others...)
+	start := time.Now()
+	failed := s.run(ctx)
+	sample := figures.Sample{Wall: time.Since(start), Peak: watch.Stop()}
+	if failed != nil {
+		return none, failed
+	}
+	after, err := r.read(s)
+	if err != nil {
+		return none, err
+	}
+	sample.CPU, sample.Client, sample.Container = after.busy-before.busy, after.client-before.client, after.container-before.container
+	if s.worker {
+		memory, err := machine.MemoryOf(r.desk.worker.pid())
+		if err != nil {
+			return none, err
+		}
+		sample.Peak += memory.Peak
+	}
+	if s.out != nil {
+		if sample.Out, err = s.out(); err != nil {
+			return none, err
+		}
+	}
+	return sample, nil
+}
+
+// clear removes what the subject before left.
+func (r *rig) clear(ctx context.Context) error {
+	if err := emptied(r.out()); err != nil {
+		return err
+	}
+	if r.desk != nil {
+		if err := r.desk.clear(); err != nil {
+			return err
+		}
+	}
+	// In the container: the files are those of the server's user.
+	return r.script(`docker exec "$SIDECAR" find /repository -mindepth 1 -delete`)(ctx)
 }

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"canton-backup/internal/canton"
+	"canton-backup/bench/internal/machine"
 	"canton-backup/internal/docker"
-	"canton-backup/internal/postgres"
 	"canton-backup/testbed"
 )
 
@@ -25,44 +22,25 @@ const (
 
 const cleanUpLimit = 2 * time.Minute
 
-// workplace is the folder of the one benchmark that may run at a time; a second one would spoil both.
-type workplace struct {
-	dir  string
-	lock *os.File
-}
+// sidecar is the container in which pgBackRest runs: it has to see the server's files and processes.
+const sidecar = project + "-pgbackrest"
 
-// openWorkplace empties the folder of what a killed run left.
-func openWorkplace(dir string) (*workplace, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open workplace: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open workplace: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("open workplace: another benchmark runs in %s: %w", dir, err), lock.Close())
-	}
-	w := &workplace{dir: filepath.Join(dir, "run"), lock: lock}
-	if err := errors.Join(os.RemoveAll(w.dir), os.MkdirAll(w.dir, 0o700)); err != nil {
-		return nil, errors.Join(fmt.Errorf("open workplace: %w", err), lock.Close())
-	}
-	return w, nil
-}
+// pgBackRestProgram is where bench/install.sh puts it, seen from the repository's root.
+const pgBackRestProgram = ".tools/pgbackrest/usr/bin/pgbackrest"
 
-func (w *workplace) close() error { return errors.Join(os.RemoveAll(w.dir), w.lock.Close()) }
-
-// rig is the node to measure on and the product's way to its server.
+// rig is the node to measure on, and what stands beside it for all of the run.
 type rig struct {
 	dir    string
 	node   *testbed.Node
 	engine *docker.Client
-	server *postgres.Server
-	meter  *meter
+	keys   *keys
+	groups []*machine.Group // the server's, the sidecar's
+	desk   *desk            // worker and S3 server, nil when no case needs them
+	fills  uint16           // how many there were: each has a seed of its own
 }
 
-// newRig brings up a node that writes nothing by itself, so that every way dumps the same text, on a disk that is waited for.
-func newRig(ctx context.Context, dir string, fillMB int) (_ *rig, err error) {
+// newRig brings up a node that writes nothing by itself, so that every subject dumps the same text, on a disk that is waited for.
+func newRig(ctx context.Context, dir string) (_ *rig, err error) {
 	if err := testbed.SweepDead(ctx); err != nil {
 		return nil, err
 	}
@@ -82,31 +60,75 @@ func newRig(ctx context.Context, dir string, fillMB int) (_ *rig, err error) {
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, fmt.Errorf("make the node's home: %w", err)
 	}
-	if r.node, err = testbed.Up(ctx, testbed.Options{Dir: home, Project: project, Quiet: true, FillMB: fillMB}); err != nil {
+	if r.node, err = testbed.Up(ctx, testbed.Options{Dir: home, Project: project, Quiet: true}); err != nil {
 		return nil, err
 	}
-	node, err := canton.Find(ctx, r.engine, canton.Query{Project: project})
-	if err != nil {
+	if r.keys, err = newKeys(ctx, dir); err != nil {
 		return nil, err
 	}
-	r.server = node.Server(r.engine, owner, filepath.Join(dir, "staging"))
-	if r.meter, err = newMeter(ctx, r.node.Container(testbed.Postgres)); err != nil {
+	if err := r.startSidecar(ctx); err != nil {
 		return nil, err
 	}
-	return r, r.settle(ctx)
+	for _, container := range []string{r.node.Container(testbed.Postgres), sidecar} {
+		group, err := machine.GroupOf(ctx, container)
+		if err != nil {
+			return nil, err
+		}
+		r.groups = append(r.groups, group)
+	}
+	return r, r.stopPrograms(ctx)
 }
 
-// grow adds data, then stops the programs beside the server.
-func (r *rig) grow(ctx context.Context, mb int) error {
-	if err := r.node.Fill(ctx, mb); err != nil {
+// startSidecar shares volume, network and process ids with the server: pgBackRest reads its files, and reaches its socket by way of the
+// server's own root.
+func (r *rig) startSidecar(ctx context.Context) error {
+	program, err := filepath.Abs(pgBackRestProgram)
+	if err != nil {
+		return fmt.Errorf("start pgBackRest's container: %w", err)
+	}
+	if err := emptied(r.repository()); err != nil {
 		return err
 	}
-	for _, service := range []testbed.Service{testbed.Validator, testbed.Participant} {
+	if err := os.Chmod(r.repository(), 0o777); err != nil { // for the server's user
+		return fmt.Errorf("start pgBackRest's container: %w", err)
+	}
+	server := "container:" + r.node.Container(testbed.Postgres)
+	_ = exec.CommandContext(ctx, "docker", "rm", "--force", sidecar).Run() // there is none, mostly
+	_, err = output(ctx, exec.CommandContext(ctx, "docker", "run", "--detach", "--name", sidecar, "--label", testbed.OwnerLabel(),
+		"--volumes-from", r.node.Container(testbed.Postgres), "--network", server, "--pid", server, "--user", "postgres",
+		"--volume", program+":/usr/bin/pgbackrest:ro", "--volume", r.repository()+":/repository",
+		"--entrypoint", "sleep", testbed.PostgresImage(testbed.DefaultPostgresMajor), "infinity"))
+	return err
+}
+
+// repository is pgBackRest's, as the host sees it.
+func (r *rig) repository() string { return filepath.Join(r.dir, "pgbackrest") }
+
+// out is the folder in which a subject leaves what it makes.
+func (r *rig) out() string { return filepath.Join(r.dir, "out") }
+
+// fill adds MB of SQL text, and settles the server.
+func (r *rig) fill(ctx context.Context, kind testbed.Kind, mb int) error {
+	for _, service := range []testbed.Service{testbed.Participant, testbed.Validator} {
+		if err := r.node.StartService(ctx, service); err != nil {
+			return err
+		}
+	}
+	r.fills++
+	if err := r.node.FillKind(ctx, kind, mb, r.fills); err != nil {
+		return err
+	}
+	return errors.Join(r.stopPrograms(ctx), r.settle(ctx))
+}
+
+// stopPrograms leaves the server alone: the programs' health checks would run in everybody's time.
+func (r *rig) stopPrograms(ctx context.Context) error {
+	for _, service := range []testbed.Service{testbed.Validator, testbed.Participant, testbed.Nginx} {
 		if err := r.node.StopService(ctx, service); err != nil {
 			return err
 		}
 	}
-	return r.settle(ctx)
+	return nil
 }
 
 // settle does now what the server would do in the background while we measure.
@@ -121,48 +143,42 @@ func (r *rig) settle(ctx context.Context) error {
 	return nil
 }
 
+// shell is a line of bash that runs as the customer's cron does.
+func (r *rig) shell(ctx context.Context, line string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "-c", "set -euo pipefail; "+line)
+	cmd.Env = append(os.Environ(), "CONTAINER="+r.node.Container(testbed.Postgres), "DB_USER="+testbed.User, "DB="+r.node.ParticipantDB(),
+		"VALIDATOR_DB="+testbed.ValidatorDB, "OUT="+r.out(), "SIDECAR="+sidecar,
+		"RESTIC_PASSWORD=bench", "RESTIC_CACHE_DIR="+filepath.Join(r.dir, "restic-cache"), "RCLONE_CONFIG="+filepath.Join(r.dir, "rclone.conf"))
+	if r.desk != nil {
+		cmd.Env = append(cmd.Env, r.desk.environment()...)
+	}
+	return cmd
+}
+
+func (r *rig) script(line string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := output(ctx, r.shell(ctx, line))
+		return err
+	}
+}
+
 func (r *rig) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
 	defer cancel()
 	var errs []error
+	if r.desk != nil {
+		r.desk.close()
+	}
+	if r.keys != nil {
+		r.keys.close()
+	}
 	if r.engine != nil {
 		_, err := r.engine.RemoveHelpers(ctx, owner)
 		errs = append(errs, err, r.engine.Close())
 	}
 	if r.node != nil {
+		_ = exec.CommandContext(ctx, "docker", "rm", "--force", sidecar).Run() // Down fails when it is still there
 		errs = append(errs, r.node.Down(ctx))
 	}
 	return errors.Join(errs...)
-}
-
-// settings writes the settings file of a new operator's home and returns the home.
-func (r *rig) settings(name string, values map[string]string) (string, error) {
-	home := filepath.Join(r.dir, name)
-	if err := os.MkdirAll(filepath.Join(home, ".canton"), 0o700); err != nil {
-		return "", fmt.Errorf("make home: %w", err)
-	}
-	all := map[string]string{"NODE_NAME": owner, "NETWORK": "devnet", "COMPOSE_PROJECT": project, "BACKUP_TYPE": "skip", "BACKUP_EVERY": "24h"}
-	for _, key := range []string{"TEMPORAL_PORT", "TEMPORAL_UI_PORT"} {
-		port, err := freePort()
-		if err != nil {
-			return "", err
-		}
-		all[key] = strconv.Itoa(port)
-	}
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
-	all["HEALTH_ADDRESS"] = "127.0.0.1:" + strconv.Itoa(port) // the page is part of what is measured
-	for key, value := range values {
-		all[key] = value
-	}
-	var text []byte
-	for key, value := range all {
-		text = fmt.Appendf(text, "%s='%s'\n", key, value)
-	}
-	if err := os.WriteFile(filepath.Join(home, ".canton", "toolkit.conf"), text, 0o600); err != nil {
-		return "", fmt.Errorf("write settings: %w", err)
-	}
-	return home, nil
 }

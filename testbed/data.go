@@ -62,6 +62,39 @@ func (n *Node) Fill(ctx context.Context, mb int) error {
 	return nil
 }
 
+// Kind is what data looks like to a compressor.
+type Kind string
+
+// The kinds of data.
+const (
+	Text   Kind = "text"   // JSON and names that repeat
+	Hex    Kind = "hex"    // bytea of structured messages, about half of them hashes and signatures
+	Random Kind = "random" // bytea that does not compress
+	Mixed  Kind = "mixed"  // a third of each
+)
+
+// FillKind adds MB (10^6 bytes) of SQL text of a kind to the participant's database, and a fiftieth of it to the validator app's. The same
+// seed adds the same data; a node that grows wants another seed each time. Both programs must run.
+func (n *Node) FillKind(ctx context.Context, kind Kind, mb int, seed uint16) error {
+	for service, mb := range map[Service]int{Participant: mb, Validator: max(1, mb/50)} {
+		if _, err := docker(ctx, "exec", n.Container(service), "/node", "fill", "-kind", string(kind), "-text", strconv.Itoa(mb), "-seed", strconv.Itoa(int(seed))); err != nil {
+			return fmt.Errorf("fill %s: %w", service, err)
+		}
+	}
+	return nil
+}
+
+// Empty removes what fills added, and no more.
+func (n *Node) Empty(ctx context.Context) error {
+	if _, err := n.SQL(ctx, n.ParticipantDB(), "TRUNCATE participant.common_sequenced_events, participant.par_contracts; DROP TABLE IF EXISTS participant.testbed_views"); err != nil {
+		return fmt.Errorf("empty participant: %w", err)
+	}
+	if _, err := n.SQL(ctx, ValidatorDB, "TRUNCATE validator.validator_acs_store"); err != nil {
+		return fmt.Errorf("empty validator: %w", err)
+	}
+	return nil
+}
+
 // HTTP is the address of nginx on this host. The validator's API answers to the Host header wallet.localhost alone.
 func (n *Node) HTTP(ctx context.Context) (string, error) {
 	out, err := docker(ctx, "port", n.Container(Nginx), "80/tcp")
