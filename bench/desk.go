@@ -98,10 +98,7 @@ func (d *desk) settings(k *keys) error {
 
 func (d *desk) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"HOME=" + d.home, "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
-	if engine := os.Getenv("DOCKER_HOST"); engine != "" {
-		cmd.Env = append(cmd.Env, "DOCKER_HOST="+engine)
-	}
+	cmd.Env = environment(d.home)
 	return cmd
 }
 
@@ -152,7 +149,8 @@ func (d *desk) environment() []string {
 	return []string{
 		"AWS_ACCESS_KEY_ID=" + s3Key, "AWS_SECRET_ACCESS_KEY=" + s3Secret, "S3_REPOSITORY=s3:http://" + d.address + "/" + bucket + "/restic",
 		"RCLONE_CONFIG_S3_TYPE=s3", "RCLONE_CONFIG_S3_PROVIDER=Other", "RCLONE_CONFIG_S3_ENDPOINT=http://" + d.address, "RCLONE_CONFIG_S3_REGION=us-east-1",
-		"RCLONE_CONFIG_S3_ACCESS_KEY_ID=" + s3Key, "RCLONE_CONFIG_S3_SECRET_ACCESS_KEY=" + s3Secret,
+		"RCLONE_CONFIG_S3_NO_CHECK_BUCKET=true", // a bucket is a folder, which the server takes for no bucket of its own making
+		"RCLONE_RETRIES=1", "RCLONE_LOW_LEVEL_RETRIES=1", "RCLONE_CONFIG_S3_ACCESS_KEY_ID=" + s3Key, "RCLONE_CONFIG_S3_SECRET_ACCESS_KEY=" + s3Secret,
 		"BUCKET=s3:" + bucket,
 	}
 }

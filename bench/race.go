@@ -174,6 +174,5 @@ func (r *rig) clear(ctx context.Context) error {
 			return err
 		}
 	}
-	// In the container: the files are those of the server's user.
-	return r.script(`docker exec "$SIDECAR" find /repository -mindepth 1 -delete`)(ctx)
+	return r.emptyRepository(ctx)
 }

@@ -104,6 +104,11 @@ func (r *rig) startSidecar(ctx context.Context) error {
 // repository is pgBackRest's, as the host sees it.
 func (r *rig) repository() string { return filepath.Join(r.dir, "pgbackrest") }
 
+// emptyRepository works from within the container: the files are those of the server's user.
+func (r *rig) emptyRepository(ctx context.Context) error {
+	return r.script(`docker exec "$SIDECAR" find /repository -mindepth 1 -delete`)(ctx)
+}
+
 // out is the folder in which a subject leaves what it makes.
 func (r *rig) out() string { return filepath.Join(r.dir, "out") }
 
@@ -143,16 +148,25 @@ func (r *rig) settle(ctx context.Context) error {
 	return nil
 }
 
-// shell is a line of bash that runs as the customer's cron does.
+// shell is a line of bash that runs as the customer's cron does, and knows nothing of what this process was told about proxies and certificates.
 func (r *rig) shell(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -euo pipefail; "+line)
-	cmd.Env = append(os.Environ(), "CONTAINER="+r.node.Container(testbed.Postgres), "DB_USER="+testbed.User, "DB="+r.node.ParticipantDB(),
+	cmd.Env = append(environment(os.Getenv("HOME")), "CONTAINER="+r.node.Container(testbed.Postgres), "DB_USER="+testbed.User, "DB="+r.node.ParticipantDB(),
 		"VALIDATOR_DB="+testbed.ValidatorDB, "OUT="+r.out(), "SIDECAR="+sidecar,
-		"RESTIC_PASSWORD=bench", "RESTIC_CACHE_DIR="+filepath.Join(r.dir, "restic-cache"), "RCLONE_CONFIG="+filepath.Join(r.dir, "rclone.conf"))
+		"RESTIC_PASSWORD=bench", "RESTIC_CACHE_DIR="+filepath.Join(r.dir, "restic-cache"), "RCLONE_CONFIG=/dev/null")
 	if r.desk != nil {
 		cmd.Env = append(cmd.Env, r.desk.environment()...)
 	}
 	return cmd
+}
+
+// environment is what a program needs to run and to find the engine.
+func environment(home string) []string {
+	all := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
+	if engine := os.Getenv("DOCKER_HOST"); engine != "" {
+		all = append(all, "DOCKER_HOST="+engine)
+	}
+	return all
 }
 
 func (r *rig) script(line string) func(context.Context) error {
@@ -177,6 +191,7 @@ func (r *rig) close() error {
 		errs = append(errs, err, r.engine.Close())
 	}
 	if r.node != nil {
+		_ = r.emptyRepository(ctx)                                             // there may be no container yet; what it leaves here, the workplace removes or complains of
 		_ = exec.CommandContext(ctx, "docker", "rm", "--force", sidecar).Run() // Down fails when it is still there
 		errs = append(errs, r.node.Down(ctx))
 	}
