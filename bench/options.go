@@ -25,6 +25,7 @@ type options struct {
 	cases    []string      // names
 	subjects []string      // parts of names, empty for all
 	passes   int           // 0: as planned
+	weigh    bool          // measure the captures that were not taken, too
 	idle     time.Duration // how long to watch the waiting worker, 0 for not at all
 }
 
@@ -85,8 +86,12 @@ func parse(args []string) (options, error) {
 		}
 		return nil
 	})
+	flags.BoolVar(&o.weigh, "alternatives", false, "measure the captures that were not taken, too (docs/decisions): of 1000 MB of mixed data, unless told otherwise")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	if o.weigh && o.full {
+		o.full, o.sizes, *kinds, *cases = false, []int{kindMB}, []string{figures.Mixed}, []string{figures.Capture}
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("read flags: %q is no flag", flags.Arg(0))

@@ -24,11 +24,12 @@ type part struct {
 	codec      backupset.Codec
 	encryption backupset.Encryption
 	to         string // public key of age, or file of GPG's
+	way        string // compressor that is weighed
 	database   string // to dump, or to load into
 }
 
 // parts are what the benchmark starts itself as.
-var parts = map[string]func(context.Context, part, *postgres.Server) error{"capture": capture, "load": load}
+var parts = map[string]func(context.Context, part, *postgres.Server) error{"capture": capture, "load": load, "compress": compress, "stream": stream}
 
 // runPart is the main of such a process.
 func runPart(ctx context.Context, name string, args []string) (err error) {
@@ -39,6 +40,7 @@ func runPart(ctx context.Context, name string, args []string) (err error) {
 	flags.StringVar((*string)(&p.codec), "codec", "", "")
 	flags.StringVar((*string)(&p.encryption), "encryption", "", "")
 	flags.StringVar(&p.to, "to", "", "")
+	flags.StringVar(&p.way, "way", "", "")
 	flags.StringVar(&p.database, "database", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err

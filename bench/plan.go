@@ -67,6 +67,9 @@ func (r *rig) measureSize(ctx context.Context, o options, c figures.Case, warm b
 			return err
 		}
 		subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.rare && !atMain || !o.wants(s.name) })
+		if o.weigh && name == figures.Capture && atMain {
+			subjects = append(subjects, r.alternatives()...)
+		}
 		p := plan{warmUp: warm, passes: 2}
 		if atMain && (name == figures.Capture || name == figures.Backup) {
 			p.passes, p.quick = 4, 2

@@ -254,6 +254,39 @@ func TestNode_Fill(t *testing.T) {
 	inOrder(t, n, 3)
 }
 
+// TestNode_FillKind adds so much SQL text of each kind, by seed, and Empty takes it away again.
+func TestNode_FillKind(t *testing.T) {
+	t.Parallel()
+	n := Start(t, Options{NoSync: true, Quiet: true})
+	ctx := t.Context()
+	text := func() int64 {
+		size, err := docker(ctx, "exec", n.Container(Postgres), "bash", "-c", "pg_dump -U "+User+" "+n.ParticipantDB()+" | wc -c")
+		require.NoError(t, err)
+		bytes, err := strconv.ParseInt(size, 10, 64)
+		require.NoError(t, err)
+		return bytes
+	}
+	events := func() string {
+		sum, err := n.SQL(ctx, n.ParticipantDB(), "SELECT md5(string_agg(md5(sequenced_event), '' ORDER BY ts)) FROM participant.common_sequenced_events")
+		require.NoError(t, err)
+		return sum
+	}
+	empty := text()
+	for _, kind := range []Kind{Text, Hex, Random, Mixed} {
+		require.NoError(t, n.FillKind(ctx, kind, 6, 1))
+		require.InEpsilon(t, 6_000_000, text()-empty, 0.03, kind)
+		require.NoError(t, n.FillKind(ctx, kind, 3, 2), "a second fill must not meet the first")
+		require.InEpsilon(t, 9_000_000, text()-empty, 0.03, kind)
+		require.NoError(t, n.Empty(ctx))
+		require.InDelta(t, empty, text(), 100)
+	}
+	require.NoError(t, n.FillKind(ctx, Hex, 3, 7))
+	first := events()
+	require.NoError(t, n.Empty(ctx))
+	require.NoError(t, n.FillKind(ctx, Hex, 3, 7))
+	require.Equal(t, first, events(), "the same seed, the same bytes")
+}
+
 // TestNode_pause freezes postgres: nothing answers, and all goes on afterwards.
 func TestNode_pause(t *testing.T) {
 	t.Parallel()
