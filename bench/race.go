@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"time"
 
@@ -129,6 +130,7 @@ func (r *rig) measure(ctx context.Context, s subject) (figures.Sample, error) {
 		others = r.desk.pids()
 	}
 	if s.worker {
+		others = append(others, os.Getpid()) // the command only waits, and may go away
 		if err := machine.ResetPeak(r.desk.worker.pid()); err != nil {
 			return none, err
 		}

@@ -16,7 +16,7 @@ const reading = `## How to read it
   there, the backends and the peers' own programs, pgBackRest's container added. What is in neither is the engine's, the helper's and the S3 server's.
 - **Memory** is the worst moment of all processes that the subject runs, on the host and in containers, added up every 50 ms: the Docker client of a script counts, the
   server's backends and the engine do not. Libraries that two processes share count twice. The worker's is the kernel's own record of its peak, Temporal and
-  the web UI included, and the worst moment of command and helper is added to that.
+  the web UI included, and the worst moment of its helper container is added to that; the command that asked it only waits, and is left out.
 - **MB made** are the files, or the repository, at the end. MB are 10^6 bytes. *MB of SQL text* is the participant's plain dump.
 - Each capture's file is read with stock tools and compared with a dump by itself, once for each size: all tell the same text. restic encrypts always; it cannot be told not to.
 - **pgBackRest** copies the data files of the whole server, both databases and all indexes, and not SQL text. It is the fair choice for a server that is large and stays on its PostgreSQL version; what

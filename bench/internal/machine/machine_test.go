@@ -67,6 +67,7 @@ func TestDescendants(t *testing.T) {
 	require.Eventually(t, func() bool { return len(descendants(pid, nil)) == 1 }, 10*time.Second, time.Millisecond, "bash has made cat")
 	require.Contains(t, descendants(os.Getpid(), nil), pid)
 	require.Subset(t, descendants(os.Getpid(), nil), descendants(pid, nil), "of the second generation, too")
+	require.Empty(t, descendants(os.Getpid(), []int{os.Getpid()}))
 	left := descendants(os.Getpid(), []int{pid})
 	require.NotContains(t, left, pid)
 	require.NotContains(t, left, descendants(pid, nil)[0], "what descends from an excepted one is excepted")

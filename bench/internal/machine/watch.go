@@ -28,7 +28,8 @@ type Watch struct {
 	ended  sync.WaitGroup
 }
 
-// Start begins to watch. The group's neighbours are looked at; except are processes, with their descendants, that somebody else counts.
+// Start begins to watch. The group's neighbours are looked at; except are processes, with their descendants, that somebody else counts: with
+// this one among them, nothing on the host is added up.
 func Start(group *Group, except ...int) *Watch {
 	w := &Watch{group: group, before: map[int]bool{}, except: except, done: make(chan struct{})}
 	for _, list := range group.neighbours() {
@@ -85,6 +86,9 @@ func (w *Watch) contained() []int {
 
 // descendants are the processes that a process made, theirs included, but not those of the excepted ones.
 func descendants(root int, except []int) []int {
+	if slices.Contains(except, root) {
+		return nil
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
