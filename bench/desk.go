@@ -157,7 +157,7 @@ func (d *desk) environment() []string {
 
 // watchIdle watches the worker while it has nothing to do.
 func (d *desk) watchIdle(ctx context.Context, span time.Duration) (*figures.Idle, error) {
-	before, err := machine.Time(d.worker.pid())
+	own, all, err := d.times()
 	if err != nil {
 		return nil, err
 	}
@@ -169,10 +169,20 @@ func (d *desk) watchIdle(ctx context.Context, span time.Duration) (*figures.Idle
 		return nil, ctx.Err()
 	case <-time.After(span):
 	}
-	after, err := machine.Time(d.worker.pid())
+	took := time.Since(start).Seconds()
+	ownLater, allLater, err := d.times()
 	if err != nil {
 		return nil, err
 	}
 	memory, err := machine.MemoryOf(d.worker.pid())
-	return &figures.Idle{Core: (after - before).Seconds() / time.Since(start).Seconds(), Resident: memory.Resident, Span: span}, err
+	return &figures.Idle{Core: (ownLater - own).Seconds() / took, Resident: memory.Resident, Machine: (allLater - all).Seconds() / took, Span: span}, err
+}
+
+// times are what the worker and the whole machine worked so far.
+func (d *desk) times() (own, all time.Duration, err error) {
+	if own, err = machine.Time(d.worker.pid()); err != nil {
+		return 0, 0, err
+	}
+	all, err = machine.BusyTime()
+	return own, all, err
 }

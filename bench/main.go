@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, log io.Writer) (err error) {
 	if err := rig.measureAll(ctx, o, &result, log); err != nil {
 		return err
 	}
-	end := "load at the end: " + machine.Load()
+	end := fmt.Sprintf("the run took %d minutes; load at the end: %s", int(time.Since(result.Date).Minutes()+0.5), machine.Load())
 	result.Facts = append(result.Facts, end)
 	_, _ = fmt.Fprintln(log, end)
 	if o.out != "" {

@@ -29,7 +29,7 @@ type options struct {
 	idle     time.Duration // how long to watch the waiting worker, 0 for not at all
 }
 
-// kindMB is the size of the data that is of one kind.
+// kindMB is the size of the data that is of one kind, unless a quick look is at smaller ones.
 const kindMB = 1000
 
 var (

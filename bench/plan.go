@@ -26,13 +26,15 @@ func (r *rig) measureAll(ctx context.Context, o options, result *document.Run, l
 			return err
 		}
 		result.Idle = idle
-		_, _ = fmt.Fprintf(log, "worker, waiting for %s: %.2f %% of a core, %d MB resident\n", idle.Span, idle.Core*100, idle.Resident/1_000_000)
+		fact := fmt.Sprintf("while the worker waited for %s, the whole machine worked %.1f %% of a core: this much of each CPU figure may be a stranger's", idle.Span, idle.Machine*100)
+		result.Facts = append(result.Facts, fact)
+		_, _ = fmt.Fprintf(log, "%s; the worker %.2f %%, %d MB resident\n", fact, idle.Core*100, idle.Resident/1_000_000)
 	}
 	warm := true
 	for _, kind := range o.kinds {
 		sizes := o.sizes
 		if kind != figures.Mixed {
-			sizes = []int{kindMB}
+			sizes = []int{min(kindMB, slices.Max(o.sizes))}
 		}
 		if err := r.node.Empty(ctx); err != nil {
 			return err

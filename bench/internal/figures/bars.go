@@ -10,6 +10,7 @@ import (
 type Idle struct {
 	Core     float64 // of one processor
 	Resident int64   // bytes
+	Machine  float64 // what the whole machine worked meanwhile, in processors
 	Span     time.Duration
 }
 
