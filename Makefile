@@ -2,7 +2,7 @@
 GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
-UNIT = ./activities ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
+UNIT = ./activities ./bench/... ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
 	./internal/docker ./internal/fleet ./internal/health ./internal/identities ./internal/keyring ./internal/layers ./internal/metrics ./internal/notify ./internal/panel ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
 	./internal/store ./internal/store/dir ./internal/temporalclient
 

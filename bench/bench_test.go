@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,6 +63,20 @@ func TestPrintBars(t *testing.T) {
 			require.Equal(t, c.want, printBars(io.Discard, bars, c.full))
 		})
 	}
+}
+
+func TestPlan_Turns(t *testing.T) {
+	subjects := []subject{{name: "a", slow: true}, {name: "b"}, {name: "c"}}
+	order := func(p plan) string {
+		text := ""
+		for _, turn := range p.turns(subjects) {
+			text += strconv.Itoa(turn.pass) + subjects[turn.subject].name + " "
+		}
+		return text
+	}
+	require.Equal(t, "1a 1b 1c 2c 2b 2a ", order(plan{passes: 2}))
+	require.Equal(t, "0c 0b 0a 1a 1b 1c ", order(plan{passes: 1, warmUp: true}))
+	require.Equal(t, "1a 1b 1c 2c 2b 2a 3b 3c 4c 4b ", order(plan{passes: 4, quick: 2}))
 }
 
 func TestReadText(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,12 +19,11 @@ import (
 type subject struct {
 	name    string
 	slow    bool                            // it is measured twice, where others may be measured more often
-	rare    bool                            // only the main size and the first one see it
+	rare    bool                            // only the main size sees it
 	prepare func(context.Context) error     // what is not measured, nil for nothing
 	run     func(context.Context) error     // what is measured
 	out     func() (int64, error)           // bytes that run made, nil when it makes none
 	text    func(context.Context) *exec.Cmd // prints the SQL text that run stored, nil when it stores none
-	after   func(context.Context) error     // looks at what run did, not measured, nil for nothing
 	worker  bool                            // the worker does it
 }
 
@@ -34,46 +34,59 @@ type plan struct {
 	quick  int  // of the passes, those that slow subjects miss
 }
 
+// turn is one measurement.
+type turn struct {
+	pass    int // from 1; 0 is not counted
+	subject int // which
+}
+
+// turns are all measurements in their order: A B, B A, A B and so on.
+func (p plan) turns(subjects []subject) []turn {
+	first := 1
+	if p.warmUp {
+		first = 0
+	}
+	var all []turn
+	for pass := first; pass <= p.passes; pass++ {
+		begin := len(all)
+		for i, s := range subjects {
+			if s.slow && pass > p.passes-p.quick {
+				continue
+			}
+			all = append(all, turn{pass, i})
+		}
+		if pass%2 == 0 {
+			slices.Reverse(all[begin:])
+		}
+	}
+	return all
+}
+
 // race measures all subjects in turn, A B B A, so that what drifts on the machine meets all alike. The first time it also proves that
 // those who store a dump store the same text.
 func (r *rig) race(ctx context.Context, c figures.Case, subjects []subject, p plan, want dumpText, log io.Writer) (figures.Set, error) {
 	samples := make([][]figures.Sample, len(subjects))
-	first := 0
-	if p.warmUp {
-		first = -1
-	}
-	for pass := first; pass < p.passes; pass++ {
-		for i := range subjects {
-			if pass%2 != 0 {
-				i = len(subjects) - 1 - i
-			}
-			s := subjects[i]
-			if s.slow && pass >= p.passes-p.quick {
-				continue
-			}
-			sample, err := r.measure(ctx, s)
-			if err != nil {
-				return nil, fmt.Errorf("measure %s, %s: %w", c, s.name, err)
-			}
-			_, _ = fmt.Fprintf(log, "%s %d MB, pass %d: %-28s %6.1f s, CPU %6.1f s, %4d MB of memory, %5d MB made, load %s\n", c, c.SizeMB, pass+1, s.name,
-				sample.Wall.Seconds(), sample.CPU.Seconds(), sample.Peak/1_000_000, sample.Out/1_000_000, machine.Load())
-			if pass >= 0 {
-				samples[i] = append(samples[i], sample)
-			}
-			if pass != first {
-				continue
-			}
-			if s.text != nil {
-				if got, err := readText(ctx, s.text(ctx)); err != nil {
-					return nil, fmt.Errorf("read what %s stored: %w", s.name, err)
-				} else if got != want {
-					return nil, fmt.Errorf("compare dumps: %s stored %d bytes of another text than pg_dump's %d", s.name, got.bytes, want.bytes)
-				}
-			}
-			if s.after != nil {
-				if err := s.after(ctx); err != nil {
-					return nil, fmt.Errorf("look at what %s did: %w", s.name, err)
-				}
+	seen := make([]bool, len(subjects))
+	for _, t := range p.turns(subjects) {
+		s := subjects[t.subject]
+		sample, err := r.measure(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("measure %s, %s: %w", c, s.name, err)
+		}
+		_, _ = fmt.Fprintf(log, "%s %d MB, pass %d: %-28s %6.1f s, CPU %6.1f s, %4d MB of memory, %5d MB made, load %s\n", c, c.SizeMB, t.pass, s.name,
+			sample.Wall.Seconds(), sample.CPU.Seconds(), sample.Peak/1_000_000, sample.Out/1_000_000, machine.Load())
+		if t.pass > 0 {
+			samples[t.subject] = append(samples[t.subject], sample)
+		}
+		if seen[t.subject] {
+			continue
+		}
+		seen[t.subject] = true
+		if s.text != nil {
+			if got, err := readText(ctx, s.text(ctx)); err != nil {
+				return nil, fmt.Errorf("read what %s stored: %w", s.name, err)
+			} else if got != want {
+				return nil, fmt.Errorf("compare dumps: %s stored %d bytes of another text than pg_dump's %d", s.name, got.bytes, want.bytes)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"canton-backup/bench/internal/figures"
@@ -13,7 +14,7 @@ var recommended = map[string]string{figures.Capture: figures.OursZstd, figures.B
 // Parts of the reasons.
 const (
 	noDuties   = "It takes no digest of text and file, does not wait for the disk, and starts no container; ours do, and the second digest is what verify and drill go by."
-	noTemporal = "It is a program for one copy. Ours holds the Temporal server, its database, the web UI and the status page; none of that grows with the database."
+	noTemporal = "It is a program for one copy. Ours holds the Temporal server, its database, the web UI and the status page; what of that grows with the database, the table by size shows."
 	goProgram  = "It is C with small buffers. Ours is one Go program, and keeps blocks for all processors at work."
 	physical   = "It copies data files: bytes are bytes there, not two letters each, and no server makes text of them."
 	plainCopy  = "It neither checks the pair, nor encrypts, nor keeps a copy here, nor reads back what it sent."
@@ -71,6 +72,7 @@ func (r Run) losses(b *strings.Builder) {
 		b.WriteString("No peer was better in time, CPU, bytes or memory.\n")
 		return
 	}
+	slices.SortStableFunc(order, func(a, b row) int { return slices.Index(names, a.name) - slices.Index(names, b.name) })
 	b.WriteString("Peers that were better than `COMPRESSION=zstd` (with age in a backup), by more than 3 %: how many times theirs ours takes, in which data.\n\n")
 	rows := [][]string{{"Case", "Peer", "In", "Ours / theirs", "Why"}}
 	for _, key := range order {

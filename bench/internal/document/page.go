@@ -48,7 +48,7 @@ func (r Run) Page() string {
 	}
 	fmt.Fprintf(&b, "\n![Time and CPU of a capture and of a backup](img/benchmarks.svg)\n\n")
 	r.promises(&b)
-	for _, name := range []string{figures.Capture, figures.Backup, figures.Restore, figures.Drill} {
+	for _, name := range names {
 		r.mainCase(&b, name)
 	}
 	r.sizes(&b)
@@ -70,6 +70,9 @@ func (r Run) promises(b *strings.Builder) {
 	}
 	table(b, rows)
 }
+
+// names are the cases in the order of the page.
+var names = []string{figures.Capture, figures.Backup, figures.Restore, figures.Drill}
 
 // titles are the headings of the cases, and what is to be known before their figures.
 var titles = map[string][2]string{
