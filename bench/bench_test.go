@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 	require.Equal(t, []any{false, "", []int{1000}, []string{"mixed"}, []string{"capture"}}, []any{weigh.full, weigh.out, weigh.sizes, weigh.kinds, weigh.cases})
 	weigh, err = parse([]string{"-alternatives", "-sizes", "250"})
 	require.NoError(t, err)
-	require.Equal(t, []int{250}, weigh.sizes)
+	require.Equal(t, []any{[]int{250}, []string{"mixed"}, []string{"capture"}}, []any{weigh.sizes, weigh.kinds, weigh.cases})
 
 	for _, arguments := range [][]string{{"-sizes", "ten"}, {"-sizes", "10"}, {"-kinds", "warm"}, {"-cases", "capture,nap"}, {"-passes", "0"}, {"more"}} {
 		_, err := parse(arguments)

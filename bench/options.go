@@ -90,8 +90,18 @@ func parse(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.weigh && o.full {
-		o.full, o.sizes, *kinds, *cases = false, []int{kindMB}, []string{figures.Mixed}, []string{figures.Capture}
+	if o.weigh {
+		given := map[string]bool{}
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if o.full = false; !given["sizes"] {
+			o.sizes = []int{kindMB}
+		}
+		if !given["kinds"] {
+			*kinds = []string{figures.Mixed}
+		}
+		if !given["cases"] {
+			*cases = []string{figures.Capture}
+		}
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("read flags: %q is no flag", flags.Arg(0))
