@@ -16,6 +16,7 @@ import (
 	"canton-backup/internal/backupset"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
+	"canton-backup/internal/sqltext"
 	"canton-backup/testbed"
 )
 
@@ -58,7 +59,7 @@ func (r *rig) alternatives() []subject {
 	}
 }
 
-// compress is capture with another compressor, under the same duties: both digests, fsync.
+// compress is capture with another compressor, under the same duties: both digests, the sums of rows, fsync.
 func compress(ctx context.Context, p part, server *postgres.Server) (err error) {
 	file, err := os.OpenFile(p.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -72,7 +73,7 @@ func compress(ctx context.Context, p part, server *postgres.Server) (err error) 
 	if p.way == "none" {
 		return dump(ctx, server, p.database, codec)
 	}
-	if err := dump(ctx, server, p.database, io.MultiWriter(codec, sha256.New())); err != nil {
+	if err := dump(ctx, server, p.database, io.MultiWriter(codec, sha256.New(), sqltext.NewReader())); err != nil {
 		return err
 	}
 	return errors.Join(codec.Close(), file.Sync())
@@ -80,7 +81,7 @@ func compress(ctx context.Context, p part, server *postgres.Server) (err error) 
 
 // stream is capture by way of the exec stream.
 func stream(ctx context.Context, p part, _ *postgres.Server) error {
-	w, err := seal.Create(p.file, p.codec, nil)
+	w, err := seal.Create(p.file, seal.Form{Codec: p.codec, Watch: sqltext.NewReader()})
 	if err != nil {
 		return err
 	}

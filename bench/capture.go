@@ -52,7 +52,7 @@ func (r *rig) pgBackRest() subject {
 		out: func() (int64, error) { return size(r.repository()) }}
 }
 
-// ours is a capture in a process of its own, which is what the DumpParticipant step does: container start, digests and fsync included.
+// ours is a capture in a process of its own, which is what the DumpParticipant step does: container start, digests, the sums of all rows and fsync included.
 func (r *rig) ours(name string, codec backupset.Codec, encryption backupset.Encryption) subject {
 	path := filepath.Join(r.out(), "dump")
 	unpack := map[backupset.Codec]string{backupset.Gzip: "gzip -dc", backupset.Zstd: "zstd -dcq"}[codec]

@@ -15,6 +15,7 @@ import (
 	"canton-backup/internal/encryption"
 	"canton-backup/internal/postgres"
 	"canton-backup/internal/seal"
+	"canton-backup/internal/sqltext"
 )
 
 // part is a piece of the product, on the benchmark's node.
@@ -57,13 +58,13 @@ func runPart(ctx context.Context, name string, args []string) (err error) {
 	return parts[name](ctx, p, node.Server(engine, owner, p.staging))
 }
 
-// capture is what the DumpParticipant step does with a database.
+// capture is what the DumpParticipant step does with a database, the sums of its rows included.
 func capture(ctx context.Context, p part, server *postgres.Server) error {
 	to, err := p.recipients()
 	if err != nil {
 		return err
 	}
-	w, err := seal.Create(p.file, p.codec, to)
+	w, err := seal.Create(p.file, seal.Form{Codec: p.codec, To: to, Watch: sqltext.NewReader()})
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func load(ctx context.Context, p part, server *postgres.Server) (err error) {
 		return err
 	}
 	defer text.Close()
-	console, err := server.Console(ctx, p.database, owner, postgres.LoadParameters...)
+	console, err := server.Console(ctx, p.database, owner, postgres.LoadParameters()...)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ var recommended = map[string]string{figures.Capture: figures.OursZstd, figures.B
 
 // Parts of the reasons.
 const (
-	noDuties   = "It takes no digest of text and file, does not wait for the disk, and starts no container; ours do, and the second digest is what verify and drill go by."
+	noDuties   = "It takes no digests of text and file, no sums of the rows, does not wait for the disk, and starts no container. Ours does; verify and drill go by them."
 	noTemporal = "It is a program for one copy. Ours holds the Temporal server, its database, the web UI and the status page; what of that grows with the database, the table by size shows."
 	goProgram  = "It is C with small buffers. Ours is one Go program, and keeps blocks for all processors at work."
 	physical   = "It copies data files: bytes are bytes there, not two letters each, and no server makes text of them."
