@@ -29,25 +29,28 @@ func GroupOf(ctx context.Context, container string) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find control group of %s: %w", container, err)
 	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) < 3 {
-			continue
-		}
-		var g *Group
-		switch {
-		case fields[0] == "0" && fields[1] == "": // version 2
-			g = &Group{folder: filepath.Join("/sys/fs/cgroup", fields[2]), usage: "cpu.stat", unit: time.Microsecond}
-		case strings.Contains(","+fields[1]+",", ",cpuacct,"):
-			g = &Group{folder: filepath.Join("/sys/fs/cgroup/cpuacct", fields[2]), usage: "cpuacct.usage", unit: time.Nanosecond}
-		default:
-			continue
-		}
+	for _, g := range groups(string(text)) {
 		if _, err := g.Time(); err == nil {
 			return g, nil
 		}
 	}
 	return nil, fmt.Errorf("find control group of %s: none counts processor time", container)
+}
+
+// groups are those of /proc/<pid>/cgroup that may count processor time.
+func groups(text string) []*Group {
+	var found []*Group
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(fields) < 3:
+		case fields[0] == "0" && fields[1] == "": // version 2
+			found = append(found, &Group{folder: filepath.Join("/sys/fs/cgroup", fields[2]), usage: "cpu.stat", unit: time.Microsecond})
+		case strings.Contains(","+fields[1]+",", ",cpuacct,"):
+			found = append(found, &Group{folder: filepath.Join("/sys/fs/cgroup/cpuacct", fields[2]), usage: "cpuacct.usage", unit: time.Nanosecond})
+		}
+	}
+	return found
 }
 
 // Time is the processor time that was used in the group so far.

@@ -35,6 +35,18 @@ func TestGroup_Time(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestGroups(t *testing.T) {
+	second := Group{folder: "/sys/fs/cgroup/docker/1a", usage: "cpu.stat", unit: time.Microsecond}
+	first := Group{folder: "/sys/fs/cgroup/cpuacct/docker/1a", usage: "cpuacct.usage", unit: time.Nanosecond}
+	for text, want := range map[string][]*Group{
+		"0::/docker/1a\n": {&second},
+		"12:memory:/docker/1a\n3:cpu,cpuacct:/docker/1a\n0::/\nodd\n": {&first, {folder: "/sys/fs/cgroup", usage: "cpu.stat", unit: time.Microsecond}},
+		"5:cpu:/docker/1a\n": nil,
+	} {
+		require.Equal(t, want, groups(text))
+	}
+}
+
 func TestGroup_Neighbours(t *testing.T) {
 	var found []int
 	for _, list := range counting(t, "1\n2\n", "3\n").neighbours() {
