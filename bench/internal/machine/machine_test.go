@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // counting is the control group of a test: two containers, with the process lists that are given.
@@ -107,27 +108,26 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, own.Peak, own.Resident)
 	require.Positive(t, own.Resident)
-	require.InDelta(t, own.Resident, resident(os.Getpid()), 64<<20)
+	require.Positive(t, resident(os.Getpid()))
 	_, err = MemoryOf(0)
 	require.Error(t, err)
 	require.Zero(t, resident(0))
 }
 
 func TestResetPeak(t *testing.T) {
+	const much = 200 << 20
 	pid := os.Getpid()
-	large := make([]byte, 100<<20)
-	for i := 0; i < len(large); i += 4096 {
-		large[i] = 1
-	}
+	memory, err := unix.Mmap(-1, 0, much, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	require.NoError(t, err)
+	require.NoError(t, unix.Munmap(memory))
 	before, err := MemoryOf(pid)
 	require.NoError(t, err)
-	require.Greater(t, before.Peak, int64(100<<20))
+	require.Greater(t, before.Peak, int64(much))
 	require.NoError(t, ResetPeak(pid))
 	after, err := MemoryOf(pid)
 	require.NoError(t, err)
-	require.LessOrEqual(t, after.Peak, before.Peak)
+	require.Less(t, after.Peak, before.Peak-much/2)
 	require.Error(t, ResetPeak(0))
-	require.Equal(t, byte(1), large[0])
 }
 
 func TestTimes(t *testing.T) {
