@@ -38,7 +38,7 @@ type desk struct {
 	address string // of the S3 server
 }
 
-// openDesk returns when both answer.
+// openDesk returns when both answer, and nothing runs by itself.
 func (r *rig) openDesk(ctx context.Context) (_ *desk, err error) {
 	d := &desk{home: filepath.Join(r.dir, "home")}
 	defer func() {
@@ -58,7 +58,11 @@ func (r *rig) openDesk(ctx context.Context) (_ *desk, err error) {
 	if d.worker, err = startChild(d.command(ctx, workerProgram), filepath.Join(d.home, "worker.log")); err != nil {
 		return nil, err
 	}
-	return d, d.worker.await(ctx, "the worker", func() bool { return strings.Contains(d.worker.said(), "worker is ready") })
+	if err := d.worker.await(ctx, "the worker", func() bool { return strings.Contains(d.worker.said(), "worker is ready") }); err != nil {
+		return nil, err
+	}
+	// A run of the schedule's would take place in somebody's time.
+	return d, d.ask("schedule", "pause")(ctx)
 }
 
 func (d *desk) close() {
