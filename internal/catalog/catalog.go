@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"canton-backup/internal/backupset"
@@ -52,11 +53,26 @@ func (o Owner) LikeNewest(ctx context.Context, local store.Store, now time.Time)
 	if err != nil {
 		return o, err
 	}
-	newest, err := l.Find(Latest, now)
+	own, _, err := o.Narrow(l, now)
 	if err != nil {
 		return o, fmt.Errorf("tell own sets from others: %w in %s; make one with: canton-backup backup", err, local.Location())
 	}
-	return o.Like(newest.Manifest), nil
+	return own, nil
+}
+
+// Narrow is LikeNewest for a listing of this host that was made for o, and gives that listing as the narrower owner sees it. On an error
+// both are as they were.
+func (o Owner) Narrow(l Listing, now time.Time) (Owner, Listing, error) {
+	newest, err := l.Find(Latest, now)
+	if err != nil {
+		return o, l, err
+	}
+	own := o.Like(newest.Manifest)
+	l.Sets = slices.Clone(l.Sets)
+	for i, e := range l.Sets {
+		l.Sets[i].Own = own.owns(e.Manifest)
+	}
+	return own, l, nil
 }
 
 // Publish copies a set into a store: first an intent (a copy of the manifest under another name), then the dumps, the

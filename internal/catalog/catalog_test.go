@@ -309,6 +309,13 @@ func TestOwner_Like(t *testing.T) {
 	require.Len(t, l.Sets, 2)
 	require.True(t, l.Sets[0].Own)
 	require.False(t, l.Sets[1].Own)
+	wide, err := catalog.List(t.Context(), s, owner)
+	require.NoError(t, err)
+	narrow, narrowed, err := owner.Narrow(wide, start.Add(2*time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, own, narrow)
+	require.Equal(t, l, narrowed)
+	require.True(t, wide.Sets[1].Own, "the listing itself is left as it was")
 	require.NoError(t, catalog.Remove(t.Context(), s, own, ours.manifest, t.TempDir()))
 	require.Len(t, list(t, s).Sets, 1)
 }

@@ -194,10 +194,11 @@ func (o *Observer) readHost(ctx context.Context) here {
 		case errs[i] != nil:
 			h.shelf = Shelf{Store: one, Err: errs[i], SeenAt: now}
 		default:
-			if own, err := h.owner.LikeNewest(ctx, one.Store, now); err == nil {
-				h.owner = own // on a host without a set of its own, the node's name alone tells
-			}
 			h.shelf = Look(ctx, one, h.owner, now)
+			// On a host without a set of its own, the node's name alone tells.
+			if own, listing, err := h.owner.Narrow(h.shelf.Listing, now); err == nil {
+				h.owner, h.shelf.Listing = own, listing
+			}
 			h.drill = h.shelf.NewestDrill(ctx)
 		}
 	}

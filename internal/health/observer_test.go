@@ -222,6 +222,7 @@ func TestObserver_HungDisk(t *testing.T) {
 	w.local.mu.Lock()
 	w.local.hang = hang
 	w.local.mu.Unlock()
+	require.EqualValues(t, 1, w.local.lists.Load(), "a look lists this host once")
 	before := w.local.lists.Load()
 	for range 2 {
 		w.advance(time.Minute)
