@@ -30,7 +30,6 @@ import (
 const (
 	askLimit  = 10 * time.Second // for all that is asked of Temporal at one look
 	runsShown = 10
-	runsNamed = 200 // newest runs whose sets get a link
 )
 
 // Stores opens this host's store and every target, in this order. What cannot be opened has its error at the same place.
@@ -54,12 +53,13 @@ func Stores(s config.Settings) ([]health.Store, []error) {
 
 // observer is the one source of truth of a worker's status page, metrics and watchdog. connected is nil until Temporal has answered.
 func observer(host *activities.Host, connected *atomic.Pointer[client.Client]) *health.Observer {
+	known := &bodies{}
 	return health.NewObserver(sources(host, func(ctx context.Context, s config.Settings) health.Temporal {
 		c := connected.Load()
 		if c == nil {
 			return health.Temporal{Worker: "the worker is up and waits for Temporal, which has not answered yet"}
 		}
-		return askTemporal(ctx, *c, s, true)
+		return askTemporal(ctx, *c, s, known, true)
 	}))
 }
 
@@ -70,7 +70,7 @@ func Health(ctx context.Context, settingsFile string, c client.Client, why error
 		if c == nil {
 			return health.Temporal{Worker: why.Error()}
 		}
-		return askTemporal(ctx, c, s, false)
+		return askTemporal(ctx, c, s, &bodies{}, false)
 	})).Fresh(ctx)
 }
 
@@ -111,8 +111,8 @@ func sources(host *activities.Host, ask func(context.Context, config.Settings) h
 	}
 }
 
-// askTemporal gathers what can be had of the node's runs and schedules. here: we are the worker ourselves.
-func askTemporal(ctx context.Context, c client.Client, s config.Settings, here bool) health.Temporal {
+// askTemporal gathers what can be had of the node's runs and schedules. known is what earlier calls found; here: we are the worker ourselves.
+func askTemporal(ctx context.Context, c client.Client, s config.Settings, known *bodies, here bool) health.Temporal {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	node, ui := s.Node.Name, uiAddress(s)
@@ -153,11 +153,11 @@ func askTemporal(ctx context.Context, c client.Client, s config.Settings, here b
 	if ui != "" {
 		t.RunsURL = ui + "/workflows?query=" + url.QueryEscape(fmt.Sprintf("`TaskQueue`=%q", workflows.Queue(node)))
 	}
-	bodies, err := list(ctx, c, "BackupNode", node, runsNamed)
+	made, err := known.list(node, func(n int32) ([]*workflow.WorkflowExecutionInfo, error) { return list(ctx, c, "BackupNode", node, n) })
 	if err != nil {
 		return fail(err)
 	}
-	for _, e := range bodies { // newest first: of two runs of one second, the newer made the set
+	for _, e := range made { // newest first: of two runs of one second, the newer made the set
 		r := run(e, ui)
 		if t.LastRun == nil && r.Closed != nil {
 			t.LastRun = &r
