@@ -76,7 +76,8 @@ func (t Target) logger() *slog.Logger {
 }
 
 func (t Target) options() (client.Options, error) {
-	o := client.Options{HostPort: t.EmbeddedAddress}
+	// Within this host, compressing costs and saves nothing.
+	o := client.Options{HostPort: t.EmbeddedAddress, ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}}}
 	if Configured(t.Env) {
 		var err error
 		if o, err = loadOptions(t.Env); err != nil {

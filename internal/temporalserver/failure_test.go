@@ -29,7 +29,7 @@ func TestLaunch_portLostInBetween(t *testing.T) {
 			ports[place] = lost
 			failed := make(chan error, 10)
 			logger := newServerLogger(slog.New(slog.DiscardHandler), func(err error) { failed <- err })
-			_, err = launch(Options{Dir: dir}.withDefaults(), ports[0], ports[1:], logger)
+			_, err = launch(t.Context(), Options{Dir: dir}.withDefaults(), ports[0], ports[1:], logger)
 			require.ErrorContains(t, err, "address already in use")
 		})
 	}

@@ -1,6 +1,7 @@
 package temporalserver
 
 import (
+	"context"
 	"errors"
 	"net"
 	"path/filepath"
@@ -12,7 +13,6 @@ import (
 	"go.temporal.io/server/common/authorization"
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/config"
-	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/membership/static"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
@@ -33,9 +33,13 @@ var errServerGaveUp = errors.New("the server gave up")
 
 // launch creates the namespace when it is missing and starts the four services: the API on port, the others on inner.
 // It returns errServerGaveUp when a service gave up while starting; the cause went to the logger's fail.
-func launch(o Options, port int, inner []int, logger *serverLogger) (temporal.Server, error) {
+func launch(ctx context.Context, o Options, port int, inner []int, logger *serverLogger) (temporal.Server, error) {
 	history, visibility := sqlStore(filepath.Join(o.Dir, historyName)), sqlStore(filepath.Join(o.Dir, visibilityName))
 	if err := createNamespace(history, o); err != nil {
+		return nil, err
+	}
+	parts, err := partitions(ctx, filepath.Join(o.Dir, historyName))
+	if err != nil {
 		return nil, err
 	}
 	cfg := serverConfig(port, inner, history, visibility)
@@ -50,7 +54,7 @@ func launch(o Options, port int, inner []int, logger *serverLogger) (temporal.Se
 		defer func() { done <- r }()
 		var server temporal.Server
 		if r.err = logger.whileBuilding(func() (err error) {
-			server, err = newServer(cfg, logger)
+			server, err = newServer(cfg, parts, logger)
 			return err
 		}); r.err != nil {
 			return
@@ -94,7 +98,7 @@ func sqlStore(path string) *config.SQL {
 	}
 }
 
-func newServer(cfg *config.Config, logger *serverLogger) (temporal.Server, error) {
+func newServer(cfg *config.Config, parts int, logger *serverLogger) (temporal.Server, error) {
 	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
 	if err != nil {
 		return nil, err
@@ -115,15 +119,7 @@ func newServer(cfg *config.Config, logger *serverLogger) (temporal.Server, error
 		temporal.WithLogger(logger),
 		temporal.WithAuthorizer(authorizer),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return mapper }),
-		temporal.WithDynamicConfigClient(dynamicconfig.StaticClient{
-			// One host writes all attributes, so reading them afresh is cheap and a new one works at once.
-			dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
-			// A local file needs no protection from its only reader.
-			dynamicconfig.FrontendPersistenceMaxQPS.Key(): 10000,
-			dynamicconfig.HistoryPersistenceMaxQPS.Key():  45000,
-			// A validator's host does not phone out.
-			dynamicconfig.EnableServerVersionCheck.Key(): false,
-		}),
+		temporal.WithDynamicConfigClient(dynamicConfig(parts)),
 	)
 }
 

@@ -148,7 +148,7 @@ func (s *Server) runOnce(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	inner, err := launch(o, s.port, ports, s.logger)
+	inner, err := launch(ctx, o, s.port, ports, s.logger)
 	if err != nil {
 		select {
 		case cause := <-s.failed:
