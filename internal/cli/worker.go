@@ -57,15 +57,10 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 
 const downNext = "journalctl -u canton-backup-worker -n 50, then docs/runbooks/worker-down.md; no backup is made until then"
 
-// idleGC halves the garbage collections of a worker that waits, most of whose work is the embedded server's clocks; memoryLimit
-// makes it collect as eagerly as ever once that costs memory.
-const (
-	idleGC      = 200       // percent
-	memoryLimit = 400 << 20 // bytes
-)
+// memoryLimit makes the worker collect garbage more eagerly, once a run or a crowd of askers took memory.
+const memoryLimit = 400 << 20 // bytes
 
 func (c *command) serve(ctx context.Context, distress *app.Distress) (err error) {
-	debug.SetGCPercent(idleGC)
 	debug.SetMemoryLimit(memoryLimit)
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Distress: distress, Logger: logger, SDKLogger: logger.With("component", "sdk")})
