@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"canton-backup/internal/app"
@@ -57,11 +56,7 @@ func Worker(ctx context.Context, args []string, streams Streams) int {
 
 const downNext = "journalctl -u canton-backup-worker -n 50, then docs/runbooks/worker-down.md; no backup is made until then"
 
-// memoryLimit makes the worker collect garbage more eagerly, once a run or a crowd of askers took memory.
-const memoryLimit = 400 << 20 // bytes
-
 func (c *command) serve(ctx context.Context, distress *app.Distress) (err error) {
-	debug.SetMemoryLimit(memoryLimit)
 	logger := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w, err := app.StartWorker(ctx, app.Options{SettingsFile: c.file, Page: true, Distress: distress, Logger: logger, SDKLogger: logger.With("component", "sdk")})
 	if err != nil {
