@@ -15,11 +15,11 @@ missing=()
 for name in restic rclone zstd; do
 	command -v "$name" >/dev/null || missing+=("$name")
 done
-if [ ${#missing[@]} = 0 ] && [ -x "$pgbackrest/usr/bin/pgbackrest" ]; then exit; fi
+if [ ${#missing[@]} = 0 ] && [ -f "$pgbackrest/usr/bin/pgbackrest" ]; then exit; fi
 [ "$(id -u)" = 0 ] && [ -x /usr/bin/apt-get ] || die "missing: ${missing[*]} pgbackrest. Run this as root on Debian."
 quietly apt-get update -q
 if [ ${#missing[@]} -gt 0 ]; then quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; fi
-if [ ! -x "$pgbackrest/usr/bin/pgbackrest" ]; then
+if [ ! -f "$pgbackrest/usr/bin/pgbackrest" ]; then
 	# The program alone: its libraries come with PostgreSQL's image, which is of the same Debian.
 	(cd "$work" && quietly apt-get download -q pgbackrest && quietly dpkg -x pgbackrest_*.deb "$work/unpacked")
 	rm -rf "$pgbackrest"

@@ -24,7 +24,8 @@ func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return "", fmt.Errorf("run %s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(stderr.Bytes()))
+		said := bytes.TrimSpace(append(stderr.Bytes(), stdout.Bytes()...)) // an engine that cannot start a program says so on the standard output
+		return "", fmt.Errorf("run %s: %w: %.1000s", filepath.Base(cmd.Path), err, said)
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

@@ -83,8 +83,11 @@ func newRig(ctx context.Context, dir string) (_ *rig, err error) {
 // server's own root.
 func (r *rig) startSidecar(ctx context.Context) error {
 	program, err := filepath.Abs(pgBackRestProgram)
+	if err == nil {
+		_, err = os.Stat(program) // the engine would make a folder of that name
+	}
 	if err != nil {
-		return fmt.Errorf("start pgBackRest's container: %w", err)
+		return fmt.Errorf("start pgBackRest's container: %w; bench/install.sh brings it", err)
 	}
 	if err := emptied(r.repository()); err != nil {
 		return err
