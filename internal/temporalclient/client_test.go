@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -77,6 +78,8 @@ namespace = "backups"
 			require.NoError(t, err)
 			require.Equal(t, c.address, o.HostPort)
 			require.Equal(t, c.namespace, o.Namespace)
+			_, plain := o.ConnectionOptions.GrpcCompression.(*client.GrpcCompressionNone)
+			require.Equal(t, c.address == "127.0.0.1:1", plain, "only what stays on this host is not compressed")
 		})
 	}
 	t.Run("default file is left alone", func(t *testing.T) {
