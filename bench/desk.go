@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 const (
 	cliProgram    = "bin/canton-backup"
 	workerProgram = "bin/canton-backup-worker"
-	s3Program     = ".tools/bin/versitygw"
+	s3Program     = ".tools/bin/minio"
 )
 
 // Account and bucket at the S3 server, which ends with the run.
@@ -134,17 +135,18 @@ func (d *desk) startS3(ctx context.Context) error {
 	if err := os.MkdirAll(d.stored(), 0o700); err != nil {
 		return fmt.Errorf("start S3 server: %w", err)
 	}
-	cmd := d.command(ctx, s3Program, "--port", d.address, "--region", "us-east-1", "posix", filepath.Join(d.home, "s3"))
-	cmd.Env = append(cmd.Env, "ROOT_ACCESS_KEY="+s3Key, "ROOT_SECRET_KEY="+s3Secret)
+	cmd := d.command(ctx, s3Program, "server", "--quiet", "--address", d.address, filepath.Join(d.home, "s3"))
+	cmd.Env = append(cmd.Env, "MINIO_ROOT_USER="+s3Key, "MINIO_ROOT_PASSWORD="+s3Secret, "MINIO_BROWSER=off", "MINIO_UPDATE=off")
 	if d.s3, err = startChild(cmd, filepath.Join(d.home, "s3.log")); err != nil {
 		return err
 	}
 	return d.s3.await(ctx, "the S3 server", func() bool {
-		conn, err := net.Dial("tcp", d.address)
-		if err == nil {
-			_ = conn.Close()
+		answer, err := http.Get("http://" + d.address + "/minio/health/ready")
+		if err != nil {
+			return false
 		}
-		return err == nil
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
 	})
 }
 
