@@ -28,7 +28,9 @@ func (r *rowsLoader) load(setup []byte, blocks <-chan sqltext.Block) error {
 		return err
 	}
 	for block := range blocks {
-		if err := r.give(block); err != nil {
+		err := r.give(block)
+		block.Done()
+		if err != nil {
 			return err
 		}
 	}

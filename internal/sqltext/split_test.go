@@ -31,6 +31,7 @@ func together(t require.TestingT, text io.Reader) (string, error) {
 		out.Write(b.Header)
 		out.Write(b.Rows)
 		out.WriteString("\\.\n")
+		b.Done()
 	}
 	if err := <-ended; err != nil {
 		return "", err
