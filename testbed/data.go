@@ -70,7 +70,7 @@ const (
 	Text   Kind = "text"   // JSON and names that repeat
 	Hex    Kind = "hex"    // bytea of structured messages, about half of them hashes and signatures
 	Random Kind = "random" // bytea that does not compress
-	Mixed  Kind = "mixed"  // a third of each
+	Mixed  Kind = "mixed"  // a tenth, four tenths, half: what a participant holds
 )
 
 // FillKind adds MB (10^6 bytes) of SQL text of a kind to the participant's database, and a fiftieth of it to the validator app's. The same

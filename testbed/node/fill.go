@@ -25,7 +25,7 @@ func runFill(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fill", flag.ContinueOnError)
 	mb := flags.Int("mb", 100, "MB (10^6 bytes) of table data to add; as SQL text it is twice as much")
 	seed := flags.Uint64("seed", 1, "seed of the bytes")
-	word := flags.String("kind", "", "text, hex, random, or mixed for a third of each; takes -text instead of -mb")
+	word := flags.String("kind", "", "text, hex, random, or mixed for some of each; takes -text instead of -mb")
 	text := flags.Int("text", 100, "with -kind: MB (10^6 bytes) of SQL text to add")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -35,11 +35,11 @@ func runFill(ctx context.Context, args []string) error {
 	key[0], key[1] = byte(*seed), byte(*seed>>8)
 	source := rand.NewChaCha8(key)
 	if *word != "" {
-		kinds, err := kindsOf(*word)
+		shares, err := sharesOf(*word)
 		if err != nil {
 			return err
 		}
-		return fillKinds(ctx, newWriter(source), kinds, int64(*text)*1_000_000)
+		return fillKinds(ctx, newWriter(source), shares, int64(*text)*1_000_000)
 	}
 	if os.Getenv("CANTON_PARTICIPANT_POSTGRES_DB") != "" {
 		return fillParticipant(ctx, source, bytes)

@@ -13,7 +13,7 @@ const viewsTable = `CREATE TABLE IF NOT EXISTS participant.testbed_views (
 	contract_id varchar PRIMARY KEY, template_id varchar NOT NULL, party varchar NOT NULL, document jsonb NOT NULL)`
 
 // fillKinds adds SQL text, in bytes, an equal share of each kind, to the database of the container it runs in.
-func fillKinds(ctx context.Context, w *writer, kinds []kind, bytes int64) error {
+func fillKinds(ctx context.Context, w *writer, shares []share, bytes int64) error {
 	fill, target := w.validator, target{}
 	if os.Getenv("CANTON_PARTICIPANT_POSTGRES_DB") != "" {
 		fill, target = w.participant, participantTarget()
@@ -28,9 +28,9 @@ func fillKinds(ctx context.Context, w *writer, kinds []kind, bytes int64) error 
 		return err
 	}
 	defer conn.Close(ctx)
-	for _, k := range kinds {
-		if err := fill(ctx, conn, k, bytes/int64(len(kinds))); err != nil {
-			return fmt.Errorf("fill %s with %s: %w", target.Database, k, err)
+	for _, s := range shares {
+		if err := fill(ctx, conn, s.kind, bytes*s.percent/100); err != nil {
+			return fmt.Errorf("fill %s with %s: %w", target.Database, s.kind, err)
 		}
 	}
 	return nil

@@ -17,18 +17,24 @@ const (
 	kindRandom kind = "random" // bytea that does not compress
 )
 
-// thirds are the kinds of a node that has some of each.
-var thirds = []kind{kindText, kindHex, kindRandom}
+// share is how much of a fill is of a kind.
+type share struct {
+	kind    kind
+	percent int64
+}
 
-// kindsOf reads the flag's word; "mixed" is a third of each.
-func kindsOf(word string) ([]kind, error) {
-	for _, k := range thirds {
-		if string(k) == word {
-			return []kind{k}, nil
+// mixture is what a participant holds: gzip makes 0.42 of it, as it did of a database with a participant's tables and rows (0.43).
+var mixture = []share{{kindText, 10}, {kindHex, 40}, {kindRandom, 50}}
+
+// sharesOf reads the flag's word.
+func sharesOf(word string) ([]share, error) {
+	for _, m := range mixture {
+		if string(m.kind) == word {
+			return []share{{m.kind, 100}}, nil
 		}
 	}
 	if word == "mixed" {
-		return thirds, nil
+		return mixture, nil
 	}
 	return nil, fmt.Errorf("read kind of data: %q is none of text, hex, random, mixed", word)
 }

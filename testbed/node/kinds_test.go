@@ -13,14 +13,19 @@ import (
 
 func seeded(seed byte) *writer { return newWriter(rand.NewChaCha8([32]byte{seed})) }
 
-func TestKindsOf(t *testing.T) {
-	for word, want := range map[string][]kind{"text": {kindText}, "hex": {kindHex}, "random": {kindRandom}, "mixed": {kindText, kindHex, kindRandom}} {
-		got, err := kindsOf(word)
+func TestSharesOf(t *testing.T) {
+	for word, want := range map[string][]share{"text": {{kindText, 100}}, "hex": {{kindHex, 100}}, "random": {{kindRandom, 100}}, "mixed": mixture} {
+		got, err := sharesOf(word)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	_, err := kindsOf("")
+	_, err := sharesOf("")
 	require.Error(t, err)
+	whole := int64(0)
+	for _, s := range mixture {
+		whole += s.percent
+	}
+	require.EqualValues(t, 100, whole)
 }
 
 func TestWriter_SameSeedSameData(t *testing.T) {
@@ -33,7 +38,7 @@ func TestWriter_SameSeedSameData(t *testing.T) {
 
 // Of structured messages about half are hashes and signatures; gzip cannot make less of those.
 func TestWriter_Kinds(t *testing.T) {
-	share := func(k kind) float64 {
+	packs := func(k kind) float64 {
 		w := seeded(1)
 		var text, packed bytes.Buffer
 		for text.Len() < 1<<20 {
@@ -50,9 +55,9 @@ func TestWriter_Kinds(t *testing.T) {
 		require.NoError(t, z.Close())
 		return float64(packed.Len()) / float64(size)
 	}
-	require.Less(t, share(kindText), 0.2)
-	require.InDelta(t, 0.3, share(kindHex), 0.07)
-	require.Greater(t, share(kindRandom), 0.5)
+	require.Less(t, packs(kindText), 0.2)
+	require.InDelta(t, 0.3, packs(kindHex), 0.07)
+	require.Greater(t, packs(kindRandom), 0.5)
 }
 
 func TestCopied(t *testing.T) {
