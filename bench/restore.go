@@ -35,8 +35,10 @@ func (r *rig) restores(ctx context.Context) (_ []subject, finish func(context.Co
 			return nil, nil, err
 		}
 	}
+	// Each peer reads what its own kind of dump wrote.
 	fill := r.script(`docker exec "$CONTAINER" pg_dump -Fc -Z1 -U "$DB_USER" "$DB" > ` + files + `/custom; docker cp ` + files + ` "$CONTAINER:/tmp/dumps"
-		docker exec -u 0 "$CONTAINER" chmod -R a+rX /tmp/dumps`)
+		docker exec -u 0 "$CONTAINER" chmod -R a+rwX /tmp/dumps
+		docker exec "$CONTAINER" bash -o pipefail -c 'cd /tmp/dumps; zstd -dcq < zstd | gzip > seed.gz; zstd -dcq < zstd | zstd -1 -q > peer.zst'`)
 	if err := fill(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -48,8 +50,8 @@ func (r *rig) restores(ctx context.Context) (_ []subject, finish func(context.Co
 		return subject{name: name, prepare: r.newDatabase, run: r.part("load", "-codec", string(codec), "-file", filepath.Join(files, string(codec)), "-database", restored)}
 	}
 	return []subject{
-		peer(figures.GunzipPsql, `gunzip -c < /tmp/dumps/gzip | psql -qXU "$1" -v ON_ERROR_STOP=1 -d "$2"`),
-		peer(figures.ZstdPsql, `zstd -dcq < /tmp/dumps/zstd | psql -1 -qXU "$1" -v ON_ERROR_STOP=1 -d "$2"`),
+		peer(figures.GunzipPsql, `gunzip -c < /tmp/dumps/seed.gz | psql -qXU "$1" -v ON_ERROR_STOP=1 -d "$2"`),
+		peer(figures.ZstdPsql, `zstd -dcq < /tmp/dumps/peer.zst | psql -1 -qXU "$1" -v ON_ERROR_STOP=1 -d "$2"`),
 		peer(figures.PgRestore, `pg_restore -j2 -U "$1" -d "$2" /tmp/dumps/custom`),
 		ours(figures.OursGzip, backupset.Gzip),
 		ours(figures.OursZstd, backupset.Zstd),
