@@ -2,9 +2,9 @@
 GO ?= go
 
 # Packages that need neither Docker nor servers of their own: the quick loop.
-UNIT = ./activities ./bench/... ./workflows ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
+UNIT = ./activities ./bench/... ./workflows ./internal/atomicfile ./internal/backupset ./internal/catalog ./internal/canton ./internal/cli ./internal/config \
 	./internal/docker ./internal/fleet ./internal/health ./internal/identities ./internal/keyring ./internal/layers ./internal/metrics ./internal/notify ./internal/panel ./internal/postgres ./internal/process ./internal/restore ./internal/retention ./internal/seal ./internal/sqltext ./internal/secret \
-	./internal/store ./internal/store/dir ./internal/temporalclient
+	./internal/store ./internal/store/dir ./internal/temporalclient ./internal/uplink
 
 .PHONY: help
 help: ## List the targets

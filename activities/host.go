@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"canton-backup/internal/backupset"
@@ -53,6 +54,7 @@ type Host struct {
 	memory   notify.Memory  // for an alert ledger that cannot be written
 	setsDisk deadline.Guard // of the local store, when an alert looks there
 	reading  deadline.Guard // of the settings
+	uploads  sync.Mutex     // held while one notes its rate
 }
 
 // Run is an open workflow.
@@ -94,7 +96,9 @@ func stagingOf(s config.Settings, set backupset.ID) string {
 }
 
 // rates is what is known of the links to the targets.
-func rates(s config.Settings) uplink.Rates { return uplink.Rates{File: besideRunLog(s, "uplink")} }
+func (h *Host) rates(s config.Settings) uplink.Rates {
+	return uplink.Rates{File: besideRunLog(s, "uplink"), Lock: &h.uploads}
+}
 
 // besideRunLog is the file of that kind of this node, in the folder of the run log.
 func besideRunLog(s config.Settings, kind string) string {

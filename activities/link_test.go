@@ -23,7 +23,7 @@ func TestUpload_ShowsTheLink(t *testing.T) {
 	require.NoError(t, os.WriteFile(s.host.SettingsFile, []byte("BACKUP_TYPE=dir\nDIR_PATH="+t.TempDir()+"\nNODE_NAME=n\nNETWORK=testnet\n"), 0o600))
 	settings, err := s.host.settings()
 	require.NoError(t, err)
-	known := func() int64 { return link(settings, []Target{{Kind: config.Dir, Location: target.Location()}}) }
+	known := func() int64 { return s.host.link(settings, []Target{{Kind: config.Dir, Location: target.Location()}}) }
 
 	upload := func(in SealInput) {
 		t.Helper()
@@ -47,9 +47,10 @@ func TestUpload_ShowsTheLink(t *testing.T) {
 
 func TestLink(t *testing.T) {
 	settings := config.Settings{Home: t.TempDir(), Node: config.Node{Name: "n"}}
+	host := &Host{}
 	near, far := Target{Location: "dir:/near"}, Target{Location: "s3://far"}
-	require.NoError(t, rates(settings).Note(near.Location, 100<<20, 1))
-	require.NoError(t, rates(settings).Note(far.Location, 100<<20, 10))
+	require.NoError(t, host.rates(settings).Note(near.Location, 100<<20, 1))
+	require.NoError(t, host.rates(settings).Note(far.Location, 100<<20, 10))
 	for name, c := range map[string]struct {
 		limit   int64
 		targets []Target
@@ -59,7 +60,7 @@ func TestLink(t *testing.T) {
 		"the limit is quicker": {50 << 20, []Target{near, far}, 10 << 20}, "new": {0, []Target{{Location: "s3://new"}}, 0}, "new, limited": {1 << 20, []Target{{Location: "s3://new"}}, 1 << 20},
 	} {
 		settings.Upload.Limit = c.limit
-		require.Equal(t, c.want, link(settings, c.targets), name)
+		require.Equal(t, c.want, host.link(settings, c.targets), name)
 	}
 	require.Equal(t, backupset.Levels{}, Plan{}.Zstd, "a plan of an older program asks for the lowest level")
 }

@@ -97,17 +97,17 @@ func (n *Node) preflight(ctx context.Context, at *phase) (Plan, error) {
 		return Plan{}, err
 	}
 	plan.Zstd = settings.Zstd
-	plan.Zstd.Link = link(settings, plan.Targets)
+	plan.Zstd.Link = n.link(settings, plan.Targets)
 	return plan, ctx.Err()
 }
 
 // link is the rate in bytes a second of the slowest target, as far as it is known.
-func link(s config.Settings, targets []Target) int64 {
+func (h *Host) link(s config.Settings, targets []Target) int64 {
 	var locations []string
 	for _, t := range targets {
 		locations = append(locations, t.Location)
 	}
-	rate := rates(s).Slowest(locations)
+	rate := h.rates(s).Slowest(locations)
 	if limit := s.Upload.Limit; limit > 0 && len(targets) > 0 && (rate == 0 || rate > limit) {
 		return limit
 	}

@@ -206,7 +206,7 @@ func (s *Sets) Upload(ctx context.Context, in UploadInput) (Uploaded, error) {
 		if err := catalog.Publish(ctx, target, m, local.Path, manifest, sent.Store); err != nil || attempt(ctx) > 1 { // a later attempt may have found most of it there
 			return err
 		}
-		if err := rates(settings).Note(target.Location(), m.Bytes(), time.Since(begin).Seconds()); err != nil {
+		if err := s.rates(settings).Note(target.Location(), m.Bytes(), time.Since(begin).Seconds()); err != nil {
 			activity.GetLogger(ctx).Warn(err.Error()) // a hint, see uplink.Rates
 		}
 		return nil

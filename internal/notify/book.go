@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -132,21 +131,6 @@ func (b *book) encode() ([]byte, error) {
 		return nil, fmt.Errorf("write ledger of alerts: %w", err)
 	}
 	return append(data, '\n'), nil
-}
-
-func write(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return fmt.Errorf("write ledger of alerts: %w", err)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write ledger of alerts: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
 }
 
 // forget drops what nobody will end any more, and what ended and could be told anew.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"canton-backup/internal/atomicfile"
 	"canton-backup/internal/deadline"
 )
 
@@ -120,13 +122,14 @@ func (l Ledger) update(change func(b *book, note string)) (note string) {
 		changes := m.changes
 		data, err := b.encode()
 		return func() error {
-			if err == nil {
-				err = write(l.File, data)
+			if err != nil {
+				return err
 			}
-			if err == nil {
-				m.written(changes)
+			if err := atomicfile.Write(l.File, data); err != nil {
+				return fmt.Errorf("write ledger of alerts: %w", err)
 			}
-			return err
+			m.written(changes)
+			return nil
 		}
 	}
 	var problem error

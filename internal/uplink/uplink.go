@@ -7,19 +7,27 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
+
+	"canton-backup/internal/atomicfile"
 )
 
 // smallest is how many bytes an upload must have to say something about the link: less is over before the link is full.
 const smallest = 4 << 20
 
 // Rates is a file of rates, by location of the target. It is a hint: without it, or with a broken one, nothing is known.
-type Rates struct{ File string }
+type Rates struct {
+	File string
+	Lock sync.Locker // of the process, whose uploads end at the same time
+}
 
 // Note adds an upload of so many bytes that took so many seconds, read-back included. The newest counts half, so that one bad hour is forgotten.
 func (r Rates) Note(location string, bytes int64, seconds float64) error {
 	if bytes < smallest || seconds <= 0 {
 		return nil
 	}
+	r.Lock.Lock()
+	defer r.Lock.Unlock()
 	known := r.read()
 	rate := float64(bytes) / seconds
 	if before, ok := known[location]; ok {
@@ -61,9 +69,5 @@ func (r Rates) write(known map[string]int64) error {
 	if err := os.MkdirAll(filepath.Dir(r.File), 0o700); err != nil {
 		return err
 	}
-	whole := r.File + ".new"
-	if err := os.WriteFile(whole, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(whole, r.File)
+	return atomicfile.Write(r.File, append(data, '\n'))
 }
