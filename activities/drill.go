@@ -231,7 +231,7 @@ func (d *Drills) loadInto(ctx context.Context, s config.Settings, server *postgr
 	if err != nil {
 		return err
 	}
-	return loadFile(ctx, server, path, key, h, "drill", read, nil)
+	return loadFile(ctx, server, path, key, h, "drill", read, false)
 }
 
 // sameContents dumps the restored copy and compares what it holds with what was dumped, table by table.

@@ -216,14 +216,14 @@ func (r *Restores) Load(ctx context.Context, in LoadInput) error {
 			if err := console.Create(ctx, half.Loading, all[half.Live].Locale); err != nil {
 				return err
 			}
-			return loadFile(ctx, server, path, key, half, string(in.Plan.Request.Stamp), &read, (*postgres.Console).Analyze)
+			return loadFile(ctx, server, path, key, half, string(in.Plan.Request.Stamp), &read, true)
 		})
 	})
 }
 
-// loadFile loads a dump into an empty database of the server, then does there what comes after, if anything.
+// loadFile loads a dump into an empty database of the server, then gathers the planner's statistics if analyze.
 func loadFile(ctx context.Context, server *postgres.Server, path string, key *encryption.Key, h Half, app string, read *atomic.Int64,
-	after func(*postgres.Console, context.Context) error) (err error) {
+	analyze bool) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", h.Component.File, err)
@@ -253,10 +253,10 @@ func loadFile(ctx context.Context, server *postgres.Server, path string, key *en
 	if err != nil {
 		return fmt.Errorf("load %s into %q: %w", h.Component.File, h.Loading, err)
 	}
-	if after == nil {
+	if !analyze {
 		return nil
 	}
-	return after(loader, ctx)
+	return loader.Analyze(ctx)
 }
 
 func (p RestorePlan) half(role backupset.Role) (Half, error) {

@@ -72,7 +72,7 @@ type Options struct {
 	SDKLogger    *slog.Logger // of Temporal's client: it reports every failed attempt, which an operator at a terminal sees otherwise
 }
 
-// memoryLimit is where garbage is collected as eagerly as it takes: a run leaves much of it. What stays is a third less.
+// memoryLimit is where garbage is collected as eagerly as it takes: a run leaves much of it. What a process holds when none is under way is about a third of this.
 const memoryLimit = 192 << 20 // bytes
 
 // StartWorker brings a worker up: settings, lock, Temporal, queue. It does not touch the schedule. On an error all of it is down again.

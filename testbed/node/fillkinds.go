@@ -12,7 +12,7 @@ import (
 const viewsTable = `CREATE TABLE IF NOT EXISTS participant.testbed_views (
 	contract_id varchar PRIMARY KEY, template_id varchar NOT NULL, party varchar NOT NULL, document jsonb NOT NULL)`
 
-// fillKinds adds SQL text, in bytes, an equal share of each kind, to the database of the container it runs in.
+// fillKinds adds SQL text, so many bytes in those shares, to the database of the container it runs in.
 func fillKinds(ctx context.Context, w *writer, shares []share, bytes int64) error {
 	fill, target := w.validator, target{}
 	if os.Getenv("CANTON_PARTICIPANT_POSTGRES_DB") != "" {

@@ -187,13 +187,11 @@ func table(b *strings.Builder, rows [][]string) {
 
 // subject is bold when it is ours.
 func subject(name string) string {
-	if ours(name) {
+	if figures.Ours(name) {
 		return "**" + name + "**"
 	}
 	return name
 }
-
-func ours(name string) bool { return strings.HasPrefix(name, "canton-backup") }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
 

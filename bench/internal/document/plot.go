@@ -62,7 +62,7 @@ func bars(b *strings.Builder, y int, set figures.Set) int {
 	}
 	for _, f := range set {
 		class := "peer"
-		if ours(f.Subject) {
+		if figures.Ours(f.Subject) {
 			class = "ours"
 		}
 		fmt.Fprintf(b, `<text class="%s" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", class, barsLeft-10, y+16, html.EscapeString(f.Subject))

@@ -43,31 +43,23 @@ type Figure struct {
 // Of makes a figure of the counted runs, at least one.
 func Of(c Case, subject string, stream int64, samples []Sample) Figure {
 	f := Figure{Case: c, Subject: subject, Stream: stream, Runs: len(samples)}
-	walls := times(samples, func(s Sample) time.Duration { return s.Wall })
+	walls := each(samples, func(s Sample) time.Duration { return s.Wall })
 	f.Fastest, f.Slowest = slices.Min(walls), slices.Max(walls)
 	f.Median = Sample{
 		Wall:      Median(walls),
-		CPU:       Median(times(samples, func(s Sample) time.Duration { return s.CPU })),
-		Client:    Median(times(samples, func(s Sample) time.Duration { return s.Client })),
-		Container: Median(times(samples, func(s Sample) time.Duration { return s.Container })),
-		Peak:      Median(sizes(samples, func(s Sample) int64 { return s.Peak })),
-		Out:       Median(sizes(samples, func(s Sample) int64 { return s.Out })),
+		CPU:       Median(each(samples, func(s Sample) time.Duration { return s.CPU })),
+		Client:    Median(each(samples, func(s Sample) time.Duration { return s.Client })),
+		Container: Median(each(samples, func(s Sample) time.Duration { return s.Container })),
+		Peak:      Median(each(samples, func(s Sample) int64 { return s.Peak })),
+		Out:       Median(each(samples, func(s Sample) int64 { return s.Out })),
 	}
 	return f
 }
 
-func times(samples []Sample, of func(Sample) time.Duration) []time.Duration {
-	var all []time.Duration
-	for _, s := range samples {
-		all = append(all, of(s))
-	}
-	return all
-}
-
-func sizes(samples []Sample, of func(Sample) int64) []int64 {
-	var all []int64
-	for _, s := range samples {
-		all = append(all, of(s))
+func each[T any](samples []Sample, of func(Sample) T) []T {
+	all := make([]T, len(samples))
+	for i, s := range samples {
+		all[i] = of(s)
 	}
 	return all
 }

@@ -1,7 +1,5 @@
 package figures
 
-import "slices"
-
 // Loss is a peer that is better than the product in a case.
 type Loss struct {
 	Case    Case
@@ -34,7 +32,7 @@ func (s Set) Losses(ours map[string]string) []Loss {
 			continue
 		}
 		for _, f := range s.Of(c) {
-			if slices.Contains(Ours, f.Subject) {
+			if Ours(f.Subject) {
 				continue
 			}
 			for _, m := range []struct {
